@@ -1,6 +1,9 @@
 package schema
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // Family says which object a kind of event is about.
 type Family uint8
@@ -15,6 +18,15 @@ const (
 	FamilySecret
 	FamilyConnection
 )
+
+// String returns the family's name as it stands in the CloudEvents type
+// ("domain"), or "unknown-<number>".
+func (f Family) String() string {
+	if int(f) < len(families) {
+		return families[f].name
+	}
+	return unknownToken(int32(f))
+}
 
 // Kind is one kind of event: a family and the number of the event in it. For
 // libvirt's families the number is the eventID that is registered with, for
@@ -46,23 +58,154 @@ const (
 // String returns the name of the kind as virsh event prints it and as it stands in the
 // CloudEvents type ("lifecycle"), or "unknown-<eventID>".
 func (k Kind) String() string {
-	if n, ok := kindNames[k]; ok {
-		return n
+	if row := k.row(); row != nil {
+		return row.name
 	}
-	return "unknown-" + strconv.Itoa(int(k.EventID()))
+	return unknownToken(k.EventID())
 }
 
-// ParseKind returns the kind with that name, as used in registrations.
+// ParseKind returns the kind with that name, as used in registrations. Kinds of
+// domains are found first.
 func ParseKind(name string) (Kind, bool) {
-	for k, n := range kindNames {
-		if n == name {
+	for f := range families {
+		if k, ok := parseKindOf(Family(f), name); ok {
 			return k, true
 		}
 	}
 	return 0, false
 }
 
-var kindNames = map[Kind]string{
-	KindLifecycle: "lifecycle",
-	KindGap:       "gap",
+// parseKindOf returns the kind with that name in one family.
+func parseKindOf(f Family, name string) (Kind, bool) {
+	for id, row := range families[f].kinds {
+		if row.name == name && name != "" {
+			return KindOf(f, int32(id)), true
+		}
+	}
+	return 0, false
+}
+
+// kindRow is what the encoder and the decoder know of a kind. A new kind is a
+// new row.
+type kindRow struct {
+	name string
+	// schema is the dataschema attribute.
+	schema string
+	// events are the kind's event numbers and their details; nil for a kind
+	// that carries neither.
+	events []eventRow
+	// types are the CloudEvents types by event number, made once from events;
+	// one element for a kind without events.
+	types []string
+	// appendFields appends the kind's own members to the data, each with a
+	// comma before it; nil for none. The observation is passed by value so
+	// that the caller's does not escape to the heap.
+	appendFields func(dst []byte, o Observation) []byte
+	// decodeFields reads them back from the whole data; nil for none.
+	decodeFields func(data []byte, o *Observation) error
+}
+
+// familyRow is a family's name, the prefix of its types, and its kinds by eventID.
+type familyRow struct {
+	name   string
+	prefix string
+	kinds  []kindRow
+}
+
+var families = [...]familyRow{
+	FamilyDomain: {name: "domain", prefix: "org.libvirt.", kinds: []kindRow{
+		KindLifecycle & 0xffffff: {
+			name:   "lifecycle",
+			schema: SchemaLifecycle,
+			events: lifecycleEvents,
+			types:  typesOf("org.libvirt.domain.lifecycle", lifecycleEvents),
+		},
+	}},
+	FamilyNetwork:     {name: "network", prefix: "org.libvirt."},
+	FamilyStoragePool: {name: "storage-pool", prefix: "org.libvirt."},
+	FamilyNodeDevice:  {name: "node-device", prefix: "org.libvirt."},
+	FamilySecret:      {name: "secret", prefix: "org.libvirt."},
+	FamilyConnection: {name: "connection", prefix: "org.virtcast.", kinds: []kindRow{
+		KindGap & 0xffffff: {
+			name:         "gap",
+			schema:       SchemaGap,
+			types:        typesOf("org.virtcast.connection.gap", nil),
+			appendFields: appendGap,
+			decodeFields: decodeGap,
+		},
+	}},
+}
+
+// row returns what is known of k, or nil.
+func (k Kind) row() *kindRow {
+	if int(k.Family()) >= len(families) {
+		return nil
+	}
+	kinds := families[k.Family()].kinds
+	if id := int(k.EventID()); id < len(kinds) && kinds[id].name != "" {
+		return &kinds[id]
+	}
+	return nil
+}
+
+// typeVersion ends every type: the version of the data's form.
+const typeVersion = ".v1"
+
+func typesOf(prefix string, events []eventRow) []string {
+	if events == nil {
+		return []string{prefix + typeVersion}
+	}
+	types := make([]string, len(events))
+	for i, ev := range events {
+		types[i] = prefix + "." + ev.name + typeVersion
+	}
+	return types
+}
+
+// appendType appends the CloudEvents type of an event number of k.
+func appendType(dst []byte, k Kind, event int32) []byte {
+	row := k.row()
+	if row != nil && row.events == nil {
+		return append(dst, row.types[0]...)
+	}
+	if row != nil && uint32(event) < uint32(len(row.types)) {
+		return append(dst, row.types[event]...)
+	}
+	prefix := "org.libvirt."
+	if f := int(k.Family()); f < len(families) {
+		prefix = families[f].prefix
+	}
+	dst = append(dst, prefix...)
+	dst = append(dst, k.Family().String()...)
+	dst = append(dst, '.')
+	dst = append(dst, k.String()...)
+	if row != nil {
+		dst = append(dst, '.')
+		dst = append(dst, unknownPrefix...)
+		dst = strconv.AppendInt(dst, int64(event), 10)
+	}
+	return append(dst, typeVersion...)
+}
+
+// parseType returns the kind that a CloudEvents type names, and the token of
+// its event, "" for a kind without events.
+func parseType(typ string) (k Kind, event string, err error) {
+	rest, ok := strings.CutSuffix(typ, typeVersion)
+	if !ok {
+		return 0, "", unknownTypeError(typ)
+	}
+	for f, family := range families {
+		tokens, ok := strings.CutPrefix(rest, family.prefix+family.name+".")
+		if !ok {
+			continue
+		}
+		name, event, hasEvent := strings.Cut(tokens, ".")
+		if k, ok := parseKindOf(Family(f), name); ok && hasEvent == (k.row().events != nil) {
+			return k, event, nil
+		}
+		if id, ok := parseUnknown(name); ok && id >= 0 && id <= 0xffffff && !hasEvent {
+			return KindOf(Family(f), id), "", nil
+		}
+	}
+	return 0, "", unknownTypeError(typ)
 }

@@ -1,0 +1,41 @@
+package lab
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// removeControlGroups removes the empty control groups that killed containers
+// leave behind. They carry the daemon's id, since container names do.
+func (d *Daemon) removeControlGroups(t testing.TB) {
+	t.Helper()
+	for _, pattern := range []string{"/sys/fs/cgroup/*/machine/lxc-*", "/sys/fs/cgroup/machine/lxc-*"} {
+		groups, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Errorf("lab: %v", err)
+		}
+		for _, group := range groups {
+			if strings.Contains(group, d.id) {
+				removeControlGroup(group)
+			}
+		}
+	}
+}
+
+// removeControlGroup removes a group, its children first. What is still in use is left alone:
+// an empty group costs nothing.
+func removeControlGroup(group string) {
+	var dirs []string
+	_ = filepath.WalkDir(group, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for i := len(dirs) - 1; i >= 0; i-- {
+		_ = os.Remove(dirs[i])
+	}
+}

@@ -1,0 +1,162 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	// startTimeout bounds how long a part may take to answer after its start. It is
+	// generous since tests share few and busy cores.
+	startTimeout = 60 * time.Second
+	// stopTimeout bounds how long a part may take to end when asked to.
+	stopTimeout = 20 * time.Second
+	// pollInterval is the pause between two looks at something that is awaited.
+	pollInterval = 10 * time.Millisecond
+)
+
+// process is a child process whose output goes to a file. The child is killed when
+// the test process dies.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the child was waited for
+	err  error         // of Wait; valid once done is closed
+}
+
+// spawn starts cmd with its output appended to logPath.
+func spawn(cmd *exec.Cmd, logPath string) (*process, error) {
+	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close() //nolint:errcheck // the child has its own descriptor
+	if cmd.Stdout == nil {
+		cmd.Stdout = out
+	}
+	cmd.Stderr = out
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	// The signal comes when the thread ends that started the child; Go ends
+	// threads only with a goroutine that is locked to one.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	p := &process{cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// running reports whether the process has not ended yet.
+func (p *process) running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal sends sig; that the process has ended already is no error.
+func (p *process) signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", p.cmd.Path, err)
+	}
+	return nil
+}
+
+// wait waits for the end and reports whether it came in time.
+func (p *process) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// terminate asks the process to end, kills it after stopTimeout, and waits.
+func (p *process) terminate() error {
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if p.wait(stopTimeout) {
+		return nil
+	}
+	if err := p.signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-p.done
+	return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.cmd.Path, stopTimeout)
+}
+
+// kill kills the process and waits for it.
+func (p *process) kill() error {
+	err := p.signal(syscall.SIGKILL)
+	<-p.done
+	return err
+}
+
+// Eventually calls check until it returns nil. After the timeout it fails the test
+// with check's last error. It is for what other processes do and nobody announces.
+func Eventually(t testing.TB, timeout time.Duration, check func() error) {
+	t.Helper()
+	if err := poll(timeout, check); err != nil {
+		t.Fatalf("after %v: %v", timeout, err)
+	}
+}
+
+// endedError is returned by a check that can no longer succeed, since the process that
+// should answer has ended.
+type endedError struct{ err error }
+
+func (e *endedError) Error() string { return fmt.Sprintf("the process has ended: %v", e.err) }
+func (e *endedError) Unwrap() error { return e.err }
+
+func poll(timeout time.Duration, check func() error) error {
+	deadline := time.Now().Add(timeout)
+	for {
+		err := check()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		if ended := (*endedError)(nil); errors.As(err, &ended) {
+			return err
+		}
+		time.Sleep(pollInterval)
+	}
+}
+
+// tempDir makes a directory with a short path, since the path of a unix socket has at
+// most 107 bytes and t.TempDir's is long. It is removed when the test ends.
+func tempDir(t testing.TB, name string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "lab-"+name+"-") //nolint:usetesting // t.TempDir's path is too long for sockets
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("lab: %v", err)
+		}
+	})
+	return dir
+}
+
+// tail returns the last lines of a text.
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}

@@ -1,0 +1,71 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// program is a file that tests execute, and the Debian package that has it.
+type program struct{ name, pkg string }
+
+// parts are what can be required, by the word that tests use.
+var parts = map[string][]program{
+	"libvirtd": {{"libvirtd", "libvirt-daemon"}, {"virsh", "libvirt-clients"}, {"nsenter", "util-linux"}},
+	"qemu":     {{"qemu-system-x86_64", "qemu-system-x86"}},
+	"lxc":      {{"/usr/lib/libvirt/libvirt_lxc", "libvirt-daemon-driver-lxc"}, {"busybox", "busybox-static"}},
+	"sasl":     {{"saslpasswd2", "sasl2-bin"}},
+	"sshd":     {{"sshd", "openssh-server"}, {"ssh-keygen", "openssh-client"}},
+	"go":       {{"go", "golang-go"}},
+}
+
+// Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc",
+// "sasl", "sshd", "go". If one is not, the test is skipped with a message that says what is
+// missing and how to get it; where CI=true, it fails instead.
+func Require(t testing.TB, names ...string) {
+	t.Helper()
+	var missing []string
+	for _, name := range names {
+		programs, ok := parts[name]
+		if !ok {
+			t.Fatalf("lab: nothing is called %q", name)
+		}
+		for _, p := range programs {
+			if _, err := find(p.name); err != nil {
+				missing = append(missing, fmt.Sprintf("%s (Debian package %s)", p.name, p.pkg))
+			}
+		}
+	}
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		unavailable(t, "not installed: %s; install what the tests need with: sudo e2e/setup.sh", strings.Join(slices.Compact(missing), ", "))
+	}
+}
+
+// unavailable ends the test: skipped on a developer's machine, failed in CI.
+func unavailable(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// find returns the path of a program. Daemons are in directories that are not in
+// the PATH of ordinary users.
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil || filepath.IsAbs(name) {
+		return path, err
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return p, nil
+		}
+	}
+	return "", err
+}

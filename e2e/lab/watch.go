@@ -1,0 +1,97 @@
+package lab
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Hold keeps a connection open until the test ends. The test driver forgets the domains of
+// test:///default when its last connection is closed.
+func (d *Daemon) Hold(t testing.TB, uri string) {
+	t.Helper()
+	cmd := exec.Command("virsh", "-q", "-c", d.URI(uri))
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	lines := follow(t, cmd)
+	if _, err := io.WriteString(stdin, "hostname\n"); err != nil { // virsh connects at its first command
+		t.Fatalf("lab: virsh: %v", err)
+	}
+	t.Cleanup(func() { _ = stdin.Close() }) // virsh may have ended with the daemon
+	lines.Await(t, startTimeout, func(got []string) bool {
+		return len(got) > 0 && strings.Contains(got[len(got)-1], d.Hostname)
+	})
+}
+
+// Watch runs virsh event on a connection until the test ends: an observer that is
+// independent of virtcast. It returns once the events are registered.
+func (d *Daemon) Watch(t testing.TB, uri string) *Lines {
+	t.Helper()
+	// The options of virsh have no word for "registered": what it says at its
+	// debug level 0 has. stdbuf is not needed, virsh flushes after each event.
+	cmd := exec.Command("virsh", "-q", "-d", "0", "-c", d.URI(uri), "event", "--all", "--loop")
+	lines := follow(t, cmd)
+	return lines
+}
+
+// Lines are what a program has written to its standard output so far.
+type Lines struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+// follow starts cmd, which is killed when the test ends, and gathers its output.
+func follow(t testing.TB, cmd *exec.Cmd) *Lines {
+	t.Helper()
+	r, w := io.Pipe()
+	cmd.Stdout = w
+	p, err := spawn(cmd, t.TempDir()+"/stderr.log")
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	l := &Lines{}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			l.mu.Lock()
+			l.lines = append(l.lines, s.Text())
+			l.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		if err := p.kill(); err != nil {
+			t.Errorf("lab: %v", err)
+		}
+		_ = w.Close() // never fails
+		<-read
+	})
+	return l
+}
+
+// Get returns the lines so far.
+func (l *Lines) Get() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.lines...)
+}
+
+// Await waits until the lines are what done asks for, and returns them. After the timeout the
+// test fails.
+func (l *Lines) Await(t testing.TB, timeout time.Duration, done func(lines []string) bool) []string {
+	t.Helper()
+	Eventually(t, timeout, func() error {
+		if got := l.Get(); !done(got) {
+			return fmt.Errorf("the lines so far are not what was awaited:\n%s", strings.Join(got, "\n"))
+		}
+		return nil
+	})
+	return l.Get()
+}

@@ -8,7 +8,9 @@
 //  3. Observations reach the handler in the order in which the hypervisor sent
 //     them, each exactly once for every callback that it was registered for, from
 //     one goroutine. The handler does not block; a driver must never stop reading
-//     because of what follows it.
+//     because of what follows it. Each carries the number of its callback
+//     (schema.Observation.CallbackID), and where one event comes by two callbacks,
+//     one of all domains and one of its domain, the two follow each other directly.
 //  4. Observations that come before the answer to the RegisterAny that they belong to are
 //     delivered; those that come after DeregisterAny returned are not.
 //  5. A number that the driver has no name for is passed on. A frame that it cannot

@@ -36,6 +36,10 @@ type Observation struct {
 	// Event and Detail are the numbers on the wire (virDomainEventType and its
 	// detail for lifecycle); 0 for kinds without them. Unknown numbers are kept.
 	Event, Detail int32
+	// CallbackID is the session's number of the callback that it came by. It tells the
+	// two copies of one event apart while two callbacks cover the same domain,
+	// and says nothing once the observation is matched.
+	CallbackID int32
 	// Received is the time at which the frame was read, in UTC.
 	Received time.Time
 	// Synthetic is set where nobody sent this: a comparison of states found it.

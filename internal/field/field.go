@@ -83,3 +83,33 @@ func All(err error) (faults []*Error, others []error) {
 	}
 	return faults, others
 }
+
+// Step is one step of a [Path]: into a mapping (Key) or, where Key is empty, into a
+// sequence (Index).
+type Step struct {
+	Key   string
+	Index int
+}
+
+// Steps splits p. A part that is not of the form that Key and Index make ends the
+// list.
+func (p Path) Steps() []Step {
+	var steps []Step
+	for part := range strings.SplitSeq(string(p), ".") {
+		key, indexes, _ := strings.Cut(part, "[")
+		if key != "" {
+			steps = append(steps, Step{Key: key})
+		}
+		for index := range strings.SplitSeq(indexes, "[") {
+			if index == "" {
+				continue
+			}
+			i, err := strconv.Atoi(strings.TrimSuffix(index, "]"))
+			if err != nil {
+				return steps
+			}
+			steps = append(steps, Step{Index: i})
+		}
+	}
+	return steps
+}

@@ -1,0 +1,181 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/virtcast/virtcast/bridge/journal"
+	"github.com/virtcast/virtcast/schema"
+)
+
+// ErrClosed is returned by Record when Run has ended, or is ending.
+var ErrClosed = errors.New("the bridge is closed")
+
+// Defaults of [Options].
+const (
+	DefaultDrainTimeout = 10 * time.Second
+	DefaultMaxDomains   = 1_000_000
+)
+
+// Options is what code injects. The zero value works.
+type Options struct {
+	// Logger is told of sinks that fail and recover, and of dead letters; nil
+	// means nowhere.
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil means none.
+	Registerer prometheus.Registerer
+	// DrainTimeout is how long Run goes on delivering what is in the journal after
+	// its context has ended; 0 means [DefaultDrainTimeout], negative not at all. What
+	// is left then stays in the journal for the next start.
+	DrainTimeout time.Duration
+	// MaxDomains bounds the domains whose state is kept; 0 means [DefaultMaxDomains]. Beyond it,
+	// those that were silent for longest are forgotten, a tenth at a time: if one
+	// of them is heard of again, its domain sequence begins at 1 again.
+	MaxDomains int
+}
+
+// Bridge records observations and delivers them. Make one with [New].
+type Bridge struct {
+	journal *journal.Journal
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+	stamps  *stamper
+	pumps   []*pump
+
+	requests chan *request
+	closing  chan struct{} // closed when Record must refuse
+	closed   sync.Once
+}
+
+// request is one call of Record on its way through the committer.
+type request struct {
+	batch []schema.Matched
+	done  chan error // of capacity 1
+}
+
+// New returns a bridge on an open journal, which it uses alone for as long as it
+// lives and does not close. It starts nothing.
+func New(j *journal.Journal, opts Options) (*Bridge, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.DrainTimeout == 0 {
+		opts.DrainTimeout = DefaultDrainTimeout
+	}
+	if opts.MaxDomains <= 0 {
+		opts.MaxDomains = DefaultMaxDomains
+	}
+	stamps, err := newStamper(j)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bridge{
+		journal:  j,
+		opts:     opts,
+		log:      opts.Logger,
+		stamps:   stamps,
+		requests: make(chan *request),
+		closing:  make(chan struct{}),
+	}
+	b.metrics = newMetrics(opts.Registerer, b)
+	return b, nil
+}
+
+// AddSink adds a sink under a name that is its cursor's name in the journal: the
+// same name after a restart goes on where it was; a new name begins with what
+// is recorded from now on. It must be called before Run.
+func (b *Bridge) AddSink(name string, s Sink) error {
+	reader, err := b.journal.Reader(name)
+	if err != nil {
+		return fmt.Errorf("sink %s: %w", name, err)
+	}
+	p := newPump(name, s, reader, b)
+	b.pumps = append(b.pumps, p)
+	return nil
+}
+
+// Record stamps a batch and makes it durable. It blocks until then: nil means
+// that all of it is on disk. An error means that nothing of it will ever be delivered; the same
+// batch may be recorded again ([journal.ErrFull], a failing disk), except after
+// [ErrClosed]. The batch belongs to the caller and is read until Record returns. Calls
+// from several goroutines share one fsync; the events of each call keep their
+// order, and of two calls one after the other in one goroutine the former comes first.
+//
+// ctx ends only the wait for the committer to take the batch: once taken it is
+// written or refused within the time of one write.
+func (b *Bridge) Record(ctx context.Context, batch []schema.Matched) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	r := &request{batch: batch, done: make(chan error, 1)}
+	select {
+	case b.requests <- r:
+		return <-r.done
+	case <-b.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run records and delivers until ctx ends; then it refuses new records, goes on
+// delivering for up to the drain timeout, and returns when its goroutines have ended:
+// nil, or what a reader of the journal failed with.
+func (b *Bridge) Run(ctx context.Context) error {
+	defer b.close()
+	group, deliver := errgroup.WithContext(context.WithoutCancel(ctx))
+	deliver, stop := context.WithCancel(deliver)
+	defer stop()
+
+	for _, p := range b.pumps {
+		group.Go(func() error { return p.run(deliver) })
+	}
+	group.Go(func() error {
+		b.commitLoop(deliver, ctx.Done())
+		b.drain(deliver)
+		stop()
+		return nil
+	})
+	return group.Wait()
+}
+
+func (b *Bridge) close() { b.closed.Do(func() { close(b.closing) }) }
+
+// drain waits until every pump has delivered everything, or the drain timeout is
+// over, or ctx ends.
+func (b *Bridge) drain(ctx context.Context) {
+	if b.opts.DrainTimeout < 0 {
+		return
+	}
+	deadline := time.NewTimer(b.opts.DrainTimeout)
+	defer deadline.Stop()
+	for _, p := range b.pumps {
+		for p.pending() > 0 {
+			select {
+			case <-p.progress:
+			case <-deadline.C:
+				b.logLeft()
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (b *Bridge) logLeft() {
+	for _, p := range b.pumps {
+		if n := p.pending(); n > 0 {
+			b.log.Warn("stopped before everything was delivered: the rest stays in the journal and is delivered after the next start",
+				logSink, p.name, logPending, n)
+		}
+	}
+}

@@ -34,7 +34,7 @@ type pump struct {
 	// progress gets a value, if there is room, whenever the cursor has moved.
 	progress chan struct{}
 
-	interner schema.Interner
+	interner *schema.Interner
 	records  []journal.Record
 	events   []schema.Event
 	at       []int // events[i] is records[at[i]]
@@ -51,6 +51,7 @@ func newPump(name string, s Sink, r *journal.Reader, b *Bridge) *pump {
 		journal:  b.journal,
 		log:      b.log.With(logSink, name),
 		progress: make(chan struct{}, 1),
+		interner: schema.NewInterner(0),
 	}
 	p.metrics = b.metrics.sink(name, p)
 	return p
@@ -95,7 +96,7 @@ func (p *pump) decode(ctx context.Context) error {
 		mine, err := schema.RecordGoesTo(p.records[i].Data, p.name)
 		var e schema.Event
 		if err == nil && mine {
-			e, err = schema.ParseRecord(p.records[i].Data, &p.interner)
+			e, _, err = schema.ParseRecord(p.records[i].Data, p.interner)
 		}
 		switch {
 		case err != nil:

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -97,7 +98,12 @@ func (d *Daemon) handOver() error {
 	if err := os.Chmod(d.Dir, 0o755); err != nil {
 		return err
 	}
-	return os.Chown(d.Dir, nobody, nobody)
+	return filepath.WalkDir(d.Dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, nobody, nobody)
+	})
 }
 
 // freeAddr returns an address of the loopback on which nobody listens now.

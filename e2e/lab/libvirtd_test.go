@@ -3,7 +3,9 @@ package lab_test
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/virtcast/virtcast/e2e/lab"
@@ -11,23 +13,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const testURI = "test:///default"
-
 func TestLibvirtd(t *testing.T) {
 	d := lab.Libvirtd(t, lab.Options{})
-	d.Hold(t, testURI)
-	d.Define(t, testURI, "lab", lab.TestDomain("lab"))
-	d.Virsh(t, testURI, "start", "lab")
-	if got, want := d.Virsh(t, testURI, "domstate", "lab"), "running"; got != want {
+	d.Hold(t, lab.Test)
+	d.Define(t, lab.Test, "lab", lab.TestDomain("lab"))
+	d.Virsh(t, lab.Test, "start", "lab")
+	if got, want := d.Virsh(t, lab.Test, "domstate", "lab"), "running"; got != want {
 		t.Errorf("got state %q, want %q", got, want)
 	}
 	d.Kill(t)
-	if out, err := lab.TryVirsh(d.URI(testURI), "hostname"); err == nil {
+	if out, err := lab.TryVirsh(d.URI(lab.Test), "hostname"); err == nil {
 		t.Errorf("a killed daemon says that its host is %q", out)
 	}
 	d.Start(t)
 	d.Restart(t)
-	if got, want := d.Virsh(t, testURI, "hostname"), d.Hostname; got != want {
+	if got, want := d.Virsh(t, lab.Test, "hostname"), d.Hostname; got != want {
 		t.Errorf("got host name %q, want %q", got, want)
 	}
 }
@@ -40,13 +40,13 @@ func TestTransports(t *testing.T) {
 	auth := "&authfile=" + lab.AuthFile(t, "127.0.0.1", "joe", "secret")
 	wrong := "&authfile=" + lab.AuthFile(t, "127.0.0.1", "joe", "wrong")
 	for _, tc := range []struct{ name, uri, failure string }{
-		{"unix", d.URI(testURI), ""},
-		{"tcp", d.TCPURI(testURI), ""},
-		{"tls with a good certificate", d.TLSURI(testURI, pki.Good), ""},
-		{"tls with an expired certificate", d.TLSURI(testURI, pki.Expired), "expired"},
-		{"tls with a certificate of another authority", d.TLSURI(testURI, pki.OtherCA), "certificate"},
-		{"sasl", secured.TLSURI(testURI, pki.Good) + auth, ""},
-		{"sasl with a wrong password", secured.TLSURI(testURI, pki.Good) + wrong, "authentication failed"},
+		{"unix", d.URI(lab.Test), ""},
+		{"tcp", d.TCPURI(lab.Test), ""},
+		{"tls with a good certificate", d.TLSURI(lab.Test, pki.Good), ""},
+		{"tls with an expired certificate", d.TLSURI(lab.Test, pki.Expired), "expired"},
+		{"tls with a certificate of another authority", d.TLSURI(lab.Test, pki.OtherCA), "certificate"},
+		{"sasl", secured.TLSURI(lab.Test, pki.Good) + auth, ""},
+		{"sasl with a wrong password", secured.TLSURI(lab.Test, pki.Good) + wrong, "authentication failed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out, err := lab.TryVirsh(tc.uri, "hostname")
@@ -60,5 +60,62 @@ func TestTransports(t *testing.T) {
 				t.Fatalf("got output %q and error %v, want a host name", out, err)
 			}
 		})
+	}
+}
+
+func TestWatch(t *testing.T) {
+	d := lab.Libvirtd(t, lab.Options{})
+	w := d.Watch(t, lab.Test)
+	d.Define(t, lab.Test, "lab", lab.TestDomain("lab"))
+	d.Virsh(t, lab.Test, "start", "lab")
+	d.Virsh(t, lab.Test, "destroy", "lab")
+	d.Virsh(t, lab.Test, "undefine", "lab")
+	expect(t, w, "lab", "Defined Added", "Started Booted", "Stopped Destroyed", "Undefined Removed")
+}
+
+func TestPuppetGuest(t *testing.T) {
+	lab.Require(t, "libvirtd", "qemu")
+	d := lab.Libvirtd(t, lab.Options{})
+	w := d.Watch(t, lab.QEMU)
+	g := lab.PuppetGuest(t, d, "puppet")
+	g.Virsh(t, "start")
+	g.AwaitBoot(t)
+	g.Do(t, 'p')
+	want := []string{"Defined Added", "Resumed Unpaused", "Started Booted", "Shutdown Finished after guest request", "Stopped Shutdown"}
+	expect(t, w, g.Name, want...)
+	g.Virsh(t, "start")
+	g.AwaitBoot(t)
+	g.Kill(t)
+	expect(t, w, g.Name, append(want, "Resumed Unpaused", "Started Booted", "Stopped Failed")...)
+}
+
+func TestContainer(t *testing.T) {
+	lab.Require(t, "libvirtd", "lxc")
+	d := lab.Libvirtd(t, lab.Options{})
+	w := d.Watch(t, lab.LXC)
+	c := lab.Container(t, d, "box")
+	c.Virsh(t, "start")
+	c.Virsh(t, "suspend")
+	c.Virsh(t, "resume")
+	c.Virsh(t, "destroy")
+	expect(t, w, c.Name, "Defined Added", "Started Booted", "Suspended Paused", "Resumed Unpaused", "Stopped Destroyed")
+}
+
+// expect waits until virsh event has printed exactly these lifecycle events of a domain.
+func expect(t *testing.T, w *lab.Lines, domain string, want ...string) {
+	t.Helper()
+	prefix := "event 'lifecycle' for domain '" + domain + "': "
+	lifecycle := func() []string {
+		var got []string
+		for _, line := range w.Get() {
+			if event, ok := strings.CutPrefix(line, prefix); ok {
+				got = append(got, event)
+			}
+		}
+		return got
+	}
+	w.Await(t, time.Minute, func([]string) bool { return len(lifecycle()) >= len(want) })
+	if diff := cmp.Diff(want, lifecycle()); diff != "" {
+		t.Errorf("lifecycle events of %s (-want +got):\n%s", domain, diff)
 	}
 }

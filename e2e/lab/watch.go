@@ -2,8 +2,11 @@ package lab
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -31,13 +34,21 @@ func (d *Daemon) Hold(t testing.TB, uri string) {
 }
 
 // Watch runs virsh event on a connection until the test ends: an observer that is
-// independent of virtcast. It returns once the events are registered.
+// independent of virtcast. It returns once every kind of event is registered.
 func (d *Daemon) Watch(t testing.TB, uri string) *Lines {
 	t.Helper()
-	// The options of virsh have no word for "registered": what it says at its
-	// debug level 0 has. stdbuf is not needed, virsh flushes after each event.
-	cmd := exec.Command("virsh", "-q", "-d", "0", "-c", d.URI(uri), "event", "--all", "--loop")
+	// virsh prints nothing when it has registered, but its library logs each call.
+	log := t.TempDir() + "/virsh.log"
+	cmd := exec.Command("virsh", "-q", "-c", d.URI(uri), "event", "--all", "--loop")
+	cmd.Env = append(os.Environ(), "LIBVIRT_LOG_FILTERS=1:libvirt", "LIBVIRT_LOG_OUTPUTS=1:file:"+log)
 	lines := follow(t, cmd)
+	Eventually(t, startTimeout, func() error {
+		text, err := os.ReadFile(log)
+		if err == nil && !bytes.Contains(text, []byte("eventID=26")) {
+			err = errors.New("virsh has not registered its events yet")
+		}
+		return err
+	})
 	return lines
 }
 

@@ -108,8 +108,9 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 	case attrConnection:
 		return appendClean(dst, e.connection().Name)
 	case attrDetail:
-		_, _, detail := tokens(e)
-		return append(dst, detail...)
+		if row := e.Kind.row(); row != nil && row.events != nil {
+			return appendToken(dst, detailName(row.events, e.Observation.Event, e.Detail), e.Detail)
+		}
 	case attrSynthetic:
 		if e.Synthetic {
 			return append(dst, "true"...)
@@ -177,21 +178,9 @@ func (e *Event) value(a attribute) string {
 // has no such word, and "unknown-<number>" for a number without a name. It allocates only
 // for the latter. The words have no dots, spaces or wildcards.
 func SubjectTokens(e *Event) (kind, event, detail string) {
-	kind, event, detail = tokens(e)
-	if event == "" {
-		event = "_"
-	}
-	if detail == "" {
-		detail = "_"
-	}
-	return kind, event, detail
-}
-
-// tokens is SubjectTokens with "" where there is no such word.
-func tokens(e *Event) (kind, event, detail string) {
 	row := e.Kind.row()
 	if row == nil || row.events == nil {
-		return e.Kind.String(), "", ""
+		return e.Kind.String(), "_", "_"
 	}
 	n := e.Observation.Event
 	if event = eventName(row.events, n); event == unknown {

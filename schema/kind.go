@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // Family says which object a kind of event is about.
 type Family uint8
@@ -171,18 +168,19 @@ func appendType(dst []byte, k Kind, event int32) []byte {
 	if row != nil && uint32(event) < uint32(len(row.types)) {
 		return append(dst, row.types[event]...)
 	}
-	prefix := "org.libvirt."
+	prefix, family := "org.libvirt.", unknown
 	if f := int(k.Family()); f < len(families) {
-		prefix = families[f].prefix
+		prefix, family = families[f].prefix, families[f].name
 	}
 	dst = append(dst, prefix...)
-	dst = append(dst, k.Family().String()...)
+	dst = appendToken(dst, family, int32(k.Family()))
 	dst = append(dst, '.')
-	dst = append(dst, k.String()...)
-	if row != nil {
+	if row == nil {
+		dst = appendToken(dst, unknown, k.EventID())
+	} else {
+		dst = append(dst, row.name...)
 		dst = append(dst, '.')
-		dst = append(dst, unknownPrefix...)
-		dst = strconv.AppendInt(dst, int64(event), 10)
+		dst = appendToken(dst, unknown, event)
 	}
 	return append(dst, typeVersion...)
 }

@@ -20,6 +20,15 @@ func unknownToken(number int32) string {
 	return unknownPrefix + strconv.FormatInt(int64(number), 10)
 }
 
+// appendToken appends a number's name, or its [unknownToken].
+func appendToken(dst []byte, name string, number int32) []byte {
+	if name != unknown {
+		return append(dst, name...)
+	}
+	dst = append(dst, unknownPrefix...)
+	return strconv.AppendInt(dst, int64(number), 10)
+}
+
 // parseUnknown is the reverse of [unknownToken]. Only the form that it makes is accepted.
 func parseUnknown(token string) (int32, bool) {
 	digits, ok := strings.CutPrefix(token, unknownPrefix)

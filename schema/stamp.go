@@ -40,7 +40,7 @@ func EventID(epoch string, sequence uint64) string {
 }
 
 func appendEventID(dst []byte, epoch string, sequence uint64) []byte {
-	dst = append(dst, epoch...)
+	dst = appendClean(dst, epoch)
 	dst = append(dst, '-')
 	return strconv.AppendUint(dst, sequence, 32)
 }

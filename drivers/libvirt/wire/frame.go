@@ -97,8 +97,9 @@ const (
 	// growStep bounds how much a length word alone can make us allocate: the
 	// buffer grows as bytes really arrive.
 	growStep = 256 << 10
-	// keepBuffer is what is kept after a large frame.
-	keepBuffer = 64 << 10
+	// keepBuffer is the most that is kept after a large frame, so that an idle
+	// connection stays small.
+	keepBuffer = 8 << 10
 )
 
 // Reader splits a byte stream into frames. It reads as much as the stream has

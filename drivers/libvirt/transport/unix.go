@@ -1,0 +1,154 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// modular holds the drivers that have a daemon of their own, virtDRIVERd.
+var modular = []string{"bhyve", "ch", "interface", "lxc", "network", "nodedev", "nwfilter", "qemu", "secret", "storage", "vbox", "vz", "xen"}
+
+// sockets returns the names of the sockets to try, best first: the hypervisor's own daemon
+// before the one for all, and read-only before read-write. An older daemon, or one
+// that was configured so, has no read-only socket; calls are read-only all the same, by the flag
+// in CONNECT_OPEN.
+func (u *URI) sockets(session bool) ([]string, error) {
+	var daemons []string
+	if u.Mode != ModeLegacy && slices.Contains(modular, u.Driver) {
+		daemons = append(daemons, "virt"+u.Driver+"d")
+	}
+	if u.Mode != ModeDirect {
+		daemons = append(daemons, "libvirt")
+	}
+	if len(daemons) == 0 {
+		return nil, fmt.Errorf("driver %s has no daemon of its own, so mode=direct finds none; remove mode", u.Driver)
+	}
+	var names []string
+	for _, daemon := range daemons {
+		if !session {
+			names = append(names, daemon+"-sock-ro")
+		}
+		names = append(names, daemon+"-sock")
+	}
+	return names, nil
+}
+
+// session says whether the user's own daemon is meant, as libvirt decides it: never for
+// root; else for the path /session, and for the test driver.
+func (u *URI) session() bool {
+	return os.Geteuid() != 0 && (u.Path == "/session" || u.Driver == "test")
+}
+
+func (d Dialer) socketPaths(u *URI) ([]string, error) {
+	if u.Socket != "" {
+		return []string{u.Socket}, nil
+	}
+	names, err := u.sockets(u.session())
+	if err != nil {
+		return nil, u.fail("dial", err, "")
+	}
+	dirs := d.runDirs()
+	if u.session() {
+		dir, err := sessionDir()
+		if err != nil {
+			return nil, u.fail("dial", err, "set XDG_RUNTIME_DIR or HOME, or name the socket with socket=")
+		}
+		dirs = []string{dir}
+	}
+	var paths []string
+	for _, name := range names {
+		for _, dir := range dirs {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+	}
+	return paths, nil
+}
+
+func (d Dialer) runDirs() []string {
+	if d.RunDirs != nil {
+		return d.RunDirs
+	}
+	dirs := []string{"/run/libvirt"}
+	run, err := os.Stat("/run")
+	varRun, errVar := os.Stat("/var/run")
+	if err == nil && errVar == nil && os.SameFile(run, varRun) {
+		return dirs
+	}
+	return append(dirs, "/var/run/libvirt")
+}
+
+func sessionDir() (string, error) {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, "libvirt"), nil
+	}
+	cache, err := os.UserCacheDir() // $XDG_CACHE_HOME, else ~/.cache
+	if err != nil {
+		return "", fmt.Errorf("no directory for the session daemon's socket: %w", err)
+	}
+	return filepath.Join(cache, "libvirt"), nil
+}
+
+// dialUnix tries the sockets in their order. The first that accepts wins; when none
+// does, the error names each with its reason.
+func (d Dialer) dialUnix(ctx context.Context, u *URI) (*Conn, error) {
+	paths, err := d.socketPaths(u)
+	if err != nil {
+		return nil, err
+	}
+	var dialer net.Dialer
+	var tried []string
+	var errs []error
+	for _, path := range paths {
+		conn, err := dialer.DialContext(ctx, "unix", path)
+		if err == nil {
+			return &Conn{Conn: conn, Kind: Unix, Encrypted: true, Via: "unix " + path}, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, u.fail("dial", cause, "")
+		}
+		errs = append(errs, err)
+		tried = append(tried, path+" ("+reason(err)+")")
+	}
+	return nil, u.fail("dial", &triedError{tried: tried, errs: errs}, u.socketHint(errors.Join(errs...)))
+}
+
+// triedError says what every socket answered, in one line.
+type triedError struct {
+	tried []string
+	errs  []error
+}
+
+func (e *triedError) Error() string {
+	return "no socket accepts: " + strings.Join(e.tried, ", ")
+}
+
+func (e *triedError) Unwrap() []error { return e.errs }
+
+func reason(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
+}
+
+func (u *URI) socketHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "this user may not use the socket; join the group libvirt (usermod -aG libvirt USER), or check unix_sock_group and unix_sock_ro_perms in libvirtd.conf"
+	case u.Socket != "":
+		return "is the daemon running, and is socket= its path?"
+	case u.session():
+		return "the session daemon is not running, and virtcast starts none; start it with virsh -c qemu:///session uri, or libvirtd -d"
+	default:
+		return "libvirt is not installed or not running; start libvirtd, or the hypervisor's own daemon (systemctl start virtqemud.socket)"
+	}
+}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"time"
 
 	"github.com/virtcast/virtcast/schema"
 )
@@ -36,4 +37,28 @@ type Session interface {
 	Err() error
 	// Close ends the session and waits for its goroutines. It may be called twice.
 	Close() error
+}
+
+// LastHeard is implemented by sessions that know when their peer last said
+// anything, keepalive included: since then, at the latest, a lost session may have missed events.
+// Without it a gap starts when the loss is noticed.
+type LastHeard interface {
+	// LastHeard returns the time at which the last frame was read; zero for never.
+	LastHeard() time.Time
+}
+
+// DriverOf makes a [Driver] of an Open that returns a concrete session, so that
+// drivers need not know this package.
+func DriverOf[S Session](open func(ctx context.Context, observe func([]schema.Observation)) (S, error)) Driver {
+	return openFunc[S](open)
+}
+
+type openFunc[S Session] func(ctx context.Context, observe func([]schema.Observation)) (S, error)
+
+func (open openFunc[S]) Open(ctx context.Context, observe func([]schema.Observation)) (Session, error) {
+	s, err := open(ctx, observe)
+	if err != nil {
+		return nil, err // Not s: a nil *S would be a Session that is not nil.
+	}
+	return s, nil
 }

@@ -23,6 +23,8 @@ type Options struct {
 	// SASL, if not empty, are users and their passwords: TLS clients then have to
 	// authenticate with SCRAM-SHA-256 or PLAIN.
 	SASL map[string]string
+	// Session starts a session daemon even where a system one is possible.
+	Session bool
 	// Config is appended to libvirtd.conf.
 	Config []string
 }
@@ -53,7 +55,7 @@ func Libvirtd(t testing.TB, opts Options) *Daemon {
 	if err := d.prepare(opts); err != nil {
 		t.Fatalf("lab: libvirtd: %v", err)
 	}
-	if os.Geteuid() == 0 {
+	if os.Geteuid() == 0 && !opts.Session {
 		ns, err := newNamespace(dir, d.Hostname)
 		if err != nil {
 			t.Logf("lab: libvirtd runs in session mode: %v", err)

@@ -74,8 +74,14 @@ func TestWatch(t *testing.T) {
 }
 
 func TestPuppetGuest(t *testing.T) {
+	t.Run("system", func(t *testing.T) { testPuppetGuest(t, lab.Options{}) })
+	t.Run("session", func(t *testing.T) { testPuppetGuest(t, lab.Options{Session: true}) })
+}
+
+func testPuppetGuest(t *testing.T, opts lab.Options) {
+	t.Helper()
 	lab.Require(t, "libvirtd", "qemu")
-	d := lab.Libvirtd(t, lab.Options{})
+	d := lab.Libvirtd(t, opts)
 	w := d.Watch(t, lab.QEMU)
 	g := lab.PuppetGuest(t, d, "puppet")
 	g.Virsh(t, "start")

@@ -11,10 +11,13 @@ import (
 	"time"
 )
 
+// Patience is how long tests wait for what should take a second at most. It is generous
+// since tests share few and busy cores.
+const Patience = 60 * time.Second
+
 const (
-	// startTimeout bounds how long a part may take to answer after its start. It is
-	// generous since tests share few and busy cores.
-	startTimeout = 60 * time.Second
+	// startTimeout bounds how long a part may take to answer after its start.
+	startTimeout = Patience
 	// stopTimeout bounds how long a part may take to end when asked to.
 	stopTimeout = 20 * time.Second
 	// pollInterval is the pause between two looks at something that is awaited.

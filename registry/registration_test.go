@@ -1,0 +1,472 @@
+package registry
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virtcast/virtcast/schema"
+)
+
+// The numbers in the names of these tests are those of the list in the package comment.
+
+func TestStatement01FirstIDIsZero(t *testing.T) {
+	if id, err := New(Options{}).RegisterAny(lifecycle()); id != 0 || err != nil {
+		t.Errorf("RegisterAny = %d, %v, want 0", id, err)
+	}
+}
+
+func TestStatement02IDsAreNeverUsedAgain(t *testing.T) {
+	r := New(Options{})
+	var ids []ID
+	for range 4 {
+		id, err := r.RegisterAny(lifecycle())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if err := r.DeregisterAny(ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DeregisterAny(ids[3]); err != nil {
+		t.Fatal(err)
+	}
+	id, err := r.RegisterAny(lifecycle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ID{0, 1, 2, 3, 4}, append(ids, id)); diff != "" {
+		t.Errorf("ids (-want +got):\n%s", diff)
+	}
+}
+
+// counting is an observer that can be compared only sometimes: an interface in a struct.
+type counting struct{ key any }
+
+func (counting) Observe(schema.Observation) {}
+
+func TestStatement03SameCallbackAndFilterIsRefused(t *testing.T) {
+	same := &spy{}
+	function := ObserverFunc(func(schema.Observation) {})
+	base := Registration{Kinds: []schema.Kind{schema.KindLifecycle, kindReboot}, Domain: &uuidA, Connections: []string{"kvm*"}, Callback: same}
+	with := func(change func(*Registration)) Registration {
+		reg := base
+		change(&reg)
+		return reg
+	}
+	tests := []struct {
+		name          string
+		first, second Registration
+		refused       bool
+	}{
+		{"the same", base, base, true},
+		{"the same with other sinks", base, with(func(r *Registration) { r.Sinks = []string{"bus"} }), true},
+		{"the same kinds in another order and twice", base, with(func(r *Registration) {
+			r.Kinds = []schema.Kind{kindReboot, schema.KindLifecycle, kindReboot}
+		}), true},
+		{"another callback", base, with(func(r *Registration) { r.Callback = &spy{} }), false},
+		{"no domain", base, with(func(r *Registration) { r.Domain = nil }), false},
+		{"another domain", base, with(func(r *Registration) { r.Domain = &uuidB }), false},
+		{"fewer kinds", base, with(func(r *Registration) { r.Kinds = r.Kinds[:1] }), false},
+		{"other connections", base, with(func(r *Registration) { r.Connections = nil }), false},
+		{"no callback", with(func(r *Registration) { r.Callback = nil }), with(func(r *Registration) { r.Callback = nil }), false},
+		{"a function", with(func(r *Registration) { r.Callback = function }), with(func(r *Registration) { r.Callback = function }), false},
+		{"a pointer to a function", with(func(r *Registration) { r.Callback = &function }), with(func(r *Registration) { r.Callback = &function }), true},
+		{"equal values", with(func(r *Registration) { r.Callback = counting{1} }), with(func(r *Registration) { r.Callback = counting{1} }), true},
+		{
+			"values that cannot be compared", with(func(r *Registration) { r.Callback = counting{[]int{1}} }),
+			with(func(r *Registration) { r.Callback = counting{[]int{1}} }), false,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := New(Options{})
+			if _, err := r.RegisterAny(test.first); err != nil {
+				t.Fatal(err)
+			}
+			released := false
+			test.second.Release = func() { released = true }
+			_, err := r.RegisterAny(test.second)
+			if errors.Is(err, ErrTracked) != test.refused {
+				t.Errorf("the second RegisterAny = %v, want refused: %v", err, test.refused)
+			}
+			if released {
+				t.Error("the second registration was released")
+			}
+		})
+	}
+}
+
+func TestStatement04And05DifferentCallbacksAndFilters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var first, second spy
+		one := Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &first, Sinks: []string{}}
+		other := one
+		other.Callback = &second
+		reboot := one
+		reboot.Kinds = []schema.Kind{kindReboot}
+		w.register(one)
+		w.register(other)
+		w.register(reboot)
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 1)
+		h.emit(kindReboot, uuidA, 2)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle a 1", line(rebootOf(uuidA, 2))}, first.lines()); diff != "" {
+			t.Errorf("first callback (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"lifecycle a 1"}, second.lines()); diff != "" {
+			t.Errorf("second callback (-want +got):\n%s", diff)
+		}
+		if s := w.stat("kvm01"); s.Callbacks != 2 || s.Observed != 2 || s.Recorded != 0 {
+			t.Errorf("stats: %+v, want two wire callbacks, nothing recorded", s)
+		}
+	})
+}
+
+func rebootOf(domain schema.UUID, detail int32) schema.Observation {
+	return schema.Observation{Kind: kindReboot, Domain: schema.Domain{UUID: domain}, Detail: detail}
+}
+
+func TestStatement08GlobalAndDomainBothFire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var same spy
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &same, Sinks: []string{"bus", "screen"}})
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Domain: &uuidA, Callback: &same, Sinks: []string{"audit", "bus"}})
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 1)
+		h.emit(schema.KindLifecycle, uuidB, 2)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle a 1", "lifecycle a 1", "lifecycle b 2"}, same.lines()); diff != "" {
+			t.Errorf("calls (-want +got):\n%s", diff)
+		}
+		var sinks [][]string
+		for _, m := range w.journal.all() {
+			sinks = append(sinks, m.Sinks)
+		}
+		if diff := cmp.Diff([][]string{{"audit", "bus", "screen"}, {"bus", "screen"}}, sinks); diff != "" {
+			t.Errorf("sinks (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStatement09And11DomainFilterIsTheUUID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		uuid := uuidA
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Domain: &uuid})
+		uuid = uuidB // The registry has its own copy.
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle/a"}, h.callbacks()); diff != "" {
+			t.Errorf("callbacks (-want +got):\n%s", diff)
+		}
+		s := h.current()
+		renamed := s.observation(0, schema.KindLifecycle, uuidA, 1)
+		renamed.Domain.Name, renamed.Domain.ID = "another", -1
+		other := s.observation(0, schema.KindLifecycle, uuidB, 2)
+		s.observe([]schema.Observation{renamed, other})
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle a 1"}, w.journal.lines()); diff != "" {
+			t.Errorf("recorded (-want +got):\n%s", diff)
+		}
+		if s := w.stat("kvm01"); s.Unmatched != 1 {
+			t.Errorf("stats: %+v, want the other domain's event counted as unmatched", s)
+		}
+	})
+}
+
+func TestStatement13RegistrationsThatMatchNothing(t *testing.T) {
+	lifecycleKinds := []schema.Kind{schema.KindLifecycle}
+	tests := []struct {
+		name string
+		reg  Registration
+		want string // "" is no error
+	}{
+		{"no kinds", Registration{}, "no kinds"},
+		{"a gap", Registration{Kinds: []schema.Kind{schema.KindGap}}, "every registration gets it"},
+		{"an unknown family", Registration{Kinds: []schema.Kind{schema.KindOf(200, 1)}}, "unknown family 200"},
+		{"an unknown event", Registration{Kinds: []schema.Kind{schema.KindOf(schema.FamilyDomain, 99)}}, ""},
+		{"a network and a domain", Registration{Kinds: []schema.Kind{schema.KindOf(schema.FamilyNetwork, 0)}, Domain: &uuidA}, "only events of domains"},
+		{"a network", Registration{Kinds: []schema.Kind{schema.KindOf(schema.FamilyNetwork, 0)}}, ""},
+		{"the nil uuid", Registration{Kinds: lifecycleKinds, Domain: &schema.UUID{}}, "nil uuid"},
+		{"neither sinks nor callback", Registration{Kinds: lifecycleKinds, Sinks: []string{}}, "neither sinks nor a callback"},
+		{"a callback without sinks", Registration{Kinds: lifecycleKinds, Sinks: []string{}, Callback: &spy{}}, ""},
+		{"a bad pattern", Registration{Kinds: lifecycleKinds, Connections: []string{"[a-"}}, "syntax error in pattern"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := New(Options{}).RegisterAny(test.reg)
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("RegisterAny: %v", err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("RegisterAny = %v, want an error with %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestStatement14UnknownIDs(t *testing.T) {
+	r := New(Options{})
+	id, err := r.RegisterAny(lifecycle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unknown := range []ID{-1, id + 1} {
+		if err := r.DeregisterAny(unknown); !errors.Is(err, ErrNotRegistered) {
+			t.Errorf("DeregisterAny(%d) = %v, want ErrNotRegistered", unknown, err)
+		}
+	}
+	if err := r.DeregisterAny(id); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DeregisterAny(id); !errors.Is(err, ErrNotRegistered) {
+		t.Errorf("the second DeregisterAny = %v, want ErrNotRegistered", err)
+	}
+}
+
+func TestStatement15ReleaseBeforeDeregisterReturns(t *testing.T) {
+	r := New(Options{})
+	released := 0
+	reg := lifecycle()
+	reg.Release = func() { released++ }
+	id, err := r.RegisterAny(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.DeregisterAny(id); err != nil || released != 1 {
+		t.Errorf("DeregisterAny = %v with %d releases, want 1", err, released)
+	}
+	if err := r.DeregisterAny(id); err == nil || released != 1 {
+		t.Errorf("the second DeregisterAny = %v with %d releases, want an error and 1", err, released)
+	}
+}
+
+func TestStatement16And17DeregisterInsideCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var order []string // by the recorder only, until the end
+		var first, second, third, fourth spy
+		add := func(name string, s *spy) ID {
+			return w.register(Registration{
+				Kinds: []schema.Kind{schema.KindLifecycle}, Callback: s, Sinks: []string{},
+				Release: func() { order = append(order, "release "+name) },
+			})
+		}
+		var firstID, thirdID ID
+		first.then = func(schema.Observation) {
+			for _, id := range []ID{firstID, thirdID} {
+				if err := w.DeregisterAny(id); err != nil {
+					t.Errorf("DeregisterAny(%d) inside a callback: %v", id, err)
+				}
+			}
+			if err := w.DeregisterAny(firstID); !errors.Is(err, ErrNotRegistered) {
+				t.Errorf("the second DeregisterAny inside a callback = %v, want ErrNotRegistered", err)
+			}
+			order = append(order, "first")
+		}
+		second.then = func(schema.Observation) { order = append(order, "second") }
+		third.then = func(schema.Observation) { order = append(order, "third") }
+		fourth.then = func(schema.Observation) { order = append(order, "fourth") }
+		firstID = add("first", &first)
+		add("second", &second)
+		thirdID = add("third", &third)
+		add("fourth", &fourth)
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 1)
+		h.emit(schema.KindLifecycle, uuidA, 2)
+		synctest.Wait()
+		want := []string{"first", "second", "fourth", "release first", "release third", "second", "fourth"}
+		if diff := cmp.Diff(want, order); diff != "" {
+			t.Errorf("order (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStatement18RegisterInsideCallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var first, inner spy
+		first.then = func(o schema.Observation) {
+			if o.Detail == 1 {
+				w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &inner})
+			}
+		}
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &first})
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 1)
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 2)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle a 2"}, inner.lines()); diff != "" {
+			t.Errorf("inner (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"lifecycle a 1", "lifecycle a 2"}, first.lines()); diff != "" {
+			t.Errorf("outer (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestStatement19And20DeregisterDropsTheQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var callback spy
+		observer := w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &callback})
+		last := w.register(lifecycle())
+		synctest.Wait()
+		w.journal.gate = make(chan struct{})
+		h.emit(schema.KindLifecycle, uuidA, 1) // taken up
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 2) // queued
+		w.deregister(observer)
+		synctest.Wait()
+		w.journal.gate <- struct{}{}
+		synctest.Wait()
+		h.emit(schema.KindLifecycle, uuidA, 3) // queued
+		h.emit(schema.KindLifecycle, uuidA, 4) // queued
+		w.deregister(last)
+		close(w.journal.gate)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle a 1", "lifecycle a 2"}, w.journal.lines()); diff != "" {
+			t.Errorf("recorded (-want +got):\n%s", diff)
+		}
+		if got := callback.lines(); len(got) != 0 {
+			t.Errorf("the deregistered callback has seen %q", got)
+		}
+		if s := w.stat("kvm01"); s.Unmatched != 2 || s.Queued != 0 || s.Callbacks != 0 {
+			t.Errorf("stats: %+v, want 2 unmatched, no wire callback", s)
+		}
+	})
+}
+
+func TestStatement21ObservationsMayBeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var kept []schema.Observation
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: ObserverFunc(func(o schema.Observation) {
+			kept = append(kept, o)
+		})})
+		synctest.Wait()
+		for i := range int32(500) {
+			h.emit(schema.KindLifecycle, uuidA, i)
+			if i%10 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		for i, o := range kept {
+			if o.Detail != int32(i) || o.Domain.Name != "d" {
+				t.Fatalf("observation %d became %+v", i, o)
+			}
+		}
+		if len(kept) != 500 {
+			t.Errorf("kept %d, want 500", len(kept))
+		}
+	})
+}
+
+func TestStatement23And24RegistrationsOutliveSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		released := 0
+		reg := lifecycle()
+		reg.Release = func() { released++ }
+		id := w.register(reg)
+		w.register(Registration{Kinds: []schema.Kind{kindReboot}, Domain: &uuidA})
+		synctest.Wait()
+		before := h.callbacks()
+		h.cut()
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff(before, h.callbacks()); diff != "" {
+			t.Errorf("callbacks of the second session (-first +second):\n%s", diff)
+		}
+		w.stop()
+		if released != 0 {
+			t.Errorf("released %d times by the end of Run", released)
+		}
+		w.deregister(id)
+		if released != 1 {
+			t.Errorf("released %d times after DeregisterAny, want 1", released)
+		}
+	})
+}
+
+func TestStatement25LateEventsAreNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{}, h)
+		defer w.stop()
+		var callback spy
+		id := w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &callback})
+		synctest.Wait()
+		w.deregister(id)
+		synctest.Wait()
+		s := h.current()
+		s.observe([]schema.Observation{s.observation(0, schema.KindLifecycle, uuidA, 1)})
+		synctest.Wait()
+		if got := callback.lines(); len(got) != 0 {
+			t.Errorf("saw %q", got)
+		}
+		if s := w.stat("kvm01"); s.Unmatched != 1 {
+			t.Errorf("stats: %+v, want 1 unmatched", s)
+		}
+	})
+}
+
+func TestStatement26EachOncePerMatchingRegistrationInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{name: "kvm01"}
+		w := watch(t, Options{QueueBound: 1 << 20}, h)
+		defer w.stop()
+		spies := make([]spy, 3)
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Callback: &spies[0]})
+		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Domain: &uuidA, Callback: &spies[1]})
+		w.register(Registration{Kinds: []schema.Kind{kindReboot, schema.KindLifecycle}, Callback: &spies[2]})
+		settled()
+		const n = 20000
+		var all, ofA []string
+		for i := range int32(n) {
+			domain := uuidA
+			if i%3 == 0 {
+				domain = uuidB
+			}
+			h.emit(schema.KindLifecycle, domain, i)
+			text := line(schema.Observation{Kind: schema.KindLifecycle, Domain: schema.Domain{UUID: domain}, Detail: i})
+			all = append(all, text)
+			if domain == uuidA {
+				ofA = append(ofA, text)
+			}
+		}
+		synctest.Wait()
+		for i, want := range [][]string{all, ofA, all} {
+			if diff := cmp.Diff(want, spies[i].lines()); diff != "" {
+				t.Errorf("callback %d (-want +got):\n%s", i, diff)
+			}
+		}
+		if diff := cmp.Diff(all, w.journal.lines()); diff != "" {
+			t.Errorf("recorded (-want +got):\n%s", diff)
+		}
+	})
+}

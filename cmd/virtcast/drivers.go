@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"github.com/virtcast/virtcast/drivers/libvirt"
+	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
+	"github.com/virtcast/virtcast/drivers/libvirt/transport"
+	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/schema"
+)
+
+// libvirtDriver lets the registry open libvirt sessions. It is here since
+// drivers do not know the registry.
+type libvirtDriver struct{ *libvirt.Driver }
+
+// Open implements registry.Driver.
+func (d libvirtDriver) Open(ctx context.Context, observe func([]schema.Observation)) (registry.Session, error) {
+	session, err := d.Driver.Open(ctx, observe)
+	if err != nil {
+		return nil, err // not a nil *Session in a non-nil interface
+	}
+	return session, nil
+}
+
+// libvirtDrivers returns the factory of drivers for configured connections.
+func libvirtDrivers(log *slog.Logger) driverFactory {
+	return func(c ConnectionConfig) (registry.Driver, error) {
+		uri, err := transport.ParseURI(c.URI)
+		if err != nil {
+			return nil, err
+		}
+		config := libvirt.Config{
+			Name:              c.Name,
+			URI:               uri.OpenName(),
+			Host:              uri.Host,
+			KeepaliveInterval: c.Keepalive.Interval,
+			KeepaliveCount:    c.Keepalive.Count,
+		}
+		return libvirtDriver{libvirt.New(config, libvirt.Options{
+			Dial: func(ctx context.Context) (net.Conn, error) { return uri.Dial(ctx) },
+			SASL: func(offered []string) (libvirt.Mechanism, error) {
+				creds, err := sasl.Find(uri.AuthFile, uri.Host)
+				if err != nil {
+					return nil, err
+				}
+				return sasl.Choose(offered, creds, uri.Encrypted())
+			},
+			Log: log,
+		})}, nil
+	}
+}

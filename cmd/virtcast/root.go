@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it was right to try, and it failed
+	exitUsage   = 2 // the command line or the configuration is wrong
+)
+
+// usageError marks errors that are the user's to correct before trying again.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// execute runs the command line and returns the exit code. It is main without
+// the process around it.
+func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := newRootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintln(errOut, err)
+		return exitUsage
+	default:
+		fmt.Fprintln(errOut, "virtcast:", err)
+		return exitFailure
+	}
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "virtcast",
+		Short: "What happens to your virtual machines, as CloudEvents on NATS",
+		Long: `virtcast watches libvirt connections, wraps every domain event as a CloudEvent and
+publishes it: ordered per domain, durable once received, every gap declared.`,
+		Example: `  virtcast run                       # watch this machine (or a simulated one) with an embedded NATS server
+  virtcast tail                      # in a second terminal: what is published
+  virtcast check -c virtcast.yaml    # is the configuration right, and what would it do?
+  virtcast run -c virtcast.yaml`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
+	})
+	root.AddCommand(newRunCommand(), newCheckCommand(), newTailCommand(), newVersionCommand())
+	return root
+}
+
+// noArgs refuses arguments with an error of the usage kind.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError{fmt.Errorf("%s takes no argument, got %q\nsee %s --help", c.CommandPath(), args[0], c.CommandPath())}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/virtcast/virtcast/bridge"
+	"github.com/virtcast/virtcast/internal/field"
+	"github.com/virtcast/virtcast/sinks/jsonl"
+	"github.com/virtcast/virtcast/sinks/nats"
+)
+
+// builtSink is a sink that was made here and is closed here.
+type builtSink interface {
+	bridge.Sink
+	Close(ctx context.Context) error
+}
+
+// sinkTools is what sinks are built with.
+type sinkTools struct {
+	log        *slog.Logger
+	registerer prometheus.Registerer
+	stdout     io.Writer
+}
+
+// sinkKind is one row of the table of sinks: all that the program knows of a kind.
+type sinkKind struct {
+	key      string
+	present  bool
+	validate func(field.Path) error
+	build    func(name string, t sinkTools) (builtSink, error)
+	describe func() string
+}
+
+// kinds is the table.
+func (s *SinkConfig) kinds() []sinkKind {
+	return []sinkKind{
+		{
+			key:      "nats",
+			present:  s.NATS != nil,
+			validate: func(p field.Path) error { return s.NATS.WithDefaults().Validate(p) },
+			build: func(name string, t sinkTools) (builtSink, error) {
+				return nats.New(s.NATS.WithDefaults(), nats.Options{
+					Name: name, Logger: t.log, Registerer: t.registerer,
+				})
+			},
+			describe: func() string { return s.NATS.WithDefaults().Describe() },
+		},
+		{
+			key:      "jsonl",
+			present:  s.JSONL != nil,
+			validate: func(p field.Path) error { return s.JSONL.Validate(p) },
+			build: func(_ string, t sinkTools) (builtSink, error) {
+				return jsonl.New(*s.JSONL, jsonl.Options{Stdout: t.stdout})
+			},
+			describe: func() string {
+				if s.JSONL.Path == "-" {
+					return "CloudEvents as JSON lines on standard output"
+				}
+				return "CloudEvents as JSON lines appended to " + s.JSONL.Path
+			},
+		},
+	}
+}
+
+// kind returns the row of the one kind that is present.
+func (s *SinkConfig) kind() (sinkKind, error) {
+	var keys, present []string
+	var found sinkKind
+	for _, k := range s.kinds() {
+		keys = append(keys, k.key)
+		if k.present {
+			present, found = append(present, k.key), k
+		}
+	}
+	switch len(present) {
+	case 1:
+		return found, nil
+	case 0:
+		return sinkKind{}, fmt.Errorf("no kind of sink: write one of %s below the name", strings.Join(keys, ", "))
+	default:
+		return sinkKind{}, fmt.Errorf("%s at once: make a sink of each", strings.Join(present, " and "))
+	}
+}
+
+func (s *SinkConfig) validate(p field.Path, f *field.Faults) {
+	kind, err := s.kind()
+	if err != nil {
+		f.Add(p, "", "%v", err)
+		return
+	}
+	f.Join(kind.validate(p.Key(kind.key)))
+}

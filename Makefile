@@ -1,0 +1,60 @@
+# Targets for developers. "make" alone lists them.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+GO          ?= go
+LINT        := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+# How long each fuzz target runs, and how long each benchmark.
+FUZZTIME    ?= 2m
+BENCHTIME   ?= 1s
+# Where make test keeps the output of every test.
+TESTLOG     ?= .cache/test.log
+# Two packages at a time suit two cores, and daemons that tests start.
+TESTFLAGS   ?= -race -p 2 -timeout 10m
+
+.DEFAULT_GOAL := help
+.PHONY: help build test setup vet lint fmt fuzz bench e2e
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+build: ## build the static binary ./virtcast
+	CGO_ENABLED=0 $(GO) build -trimpath -o virtcast ./cmd/virtcast
+
+setup: ## install what the tests need (Debian; needs root only where something is missing)
+	@e2e/setup.sh
+
+vet:
+	$(GO) vet ./...
+
+# The scenarios in ./e2e drive a virtcast of their own process and a real NATS: the race
+# detector would watch the test only. They run without it, after the rest, alone on the machine.
+test: setup vet ## all that must pass: vet, tests with the race detector, static build; names every skipped test
+	CGO_ENABLED=0 $(GO) build ./...
+	@mkdir -p .cache
+	@units=$$($(GO) list ./... | grep -v '/e2e$$'); \
+	scenarios=$$($(GO) list ./... | grep '/e2e$$' || true); \
+	{ \
+		$(GO) test -json $(TESTFLAGS) $$units || true; \
+		if [[ -n $$scenarios ]]; then $(GO) test -json -count=1 -timeout 10m $$scenarios || true; fi; \
+	} | $(GO) run ./e2e/testreport -log $(TESTLOG)
+
+lint: ## golangci-lint, strict (compiles the linter on first use)
+	$(GO) run $(LINT) run
+
+fmt: ## format the code as lint wants it
+	$(GO) run $(LINT) fmt
+
+fuzz: ## every fuzz target, one after another, for FUZZTIME each
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target ($(FUZZTIME))"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: ## every benchmark, for BENCHTIME each, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -p 1 -timeout 60m ./...
+
+e2e: setup ## only the black-box tests against real hypervisors and a real NATS
+	$(GO) test -count=1 -v -timeout 15m ./e2e/...

@@ -1,9 +1,12 @@
 package journal
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,15 +18,22 @@ const (
 	DefaultSegmentBytes = 64 << 20
 	// DefaultCursorInterval is Options.CursorInterval when zero.
 	DefaultCursorInterval = 250 * time.Millisecond
+	// DefaultMaxDeadLetterBytes is Options.MaxDeadLetterBytes when zero: 64 MiB.
+	DefaultMaxDeadLetterBytes = 64 << 20
 	// MaxBatchBytes is the largest batch that Append takes, as told by Batch.Bytes.
 	MaxBatchBytes = 8 << 20
+
+	minMaxBytes  = 64 << 10
+	redoBytes    = 32 << 20 // log after which a new checkpoint is made
+	verifyBytes  = 64 << 20 // newest part of the log that Open checks in any case
+	reserveShare = 64       // 1/64 of MaxBytes is left for batches without records
 )
 
 var (
-	// ErrFull is returned when the journal holds MaxBytes that some reader has not
-	// committed yet.
+	// ErrFull is returned when the log holds MaxBytes that some reader has not
+	// committed yet, or the dead letters MaxDeadLetterBytes.
 	ErrFull = errors.New("journal is full")
-	// ErrTooLarge is returned when a batch is larger than MaxBatchBytes.
+	// ErrTooLarge is returned when a batch is larger than MaxBatchBytes or than a quarter of MaxBytes.
 	ErrTooLarge = errors.New("batch is too large")
 	// ErrLocked is returned when another process, or another Journal of this one, uses the directory.
 	ErrLocked = errors.New("journal directory is in use")
@@ -40,11 +50,14 @@ var (
 
 // Options are what the caller injects. The zero value is safe.
 type Options struct {
-	// MaxBytes bounds the log (not the states) on disk. 0 means DefaultMaxBytes.
+	// MaxBytes bounds the log (not the checkpoint, nor the dead letters) on disk. 0 means DefaultMaxBytes;
+	// the least is 64 KiB.
 	MaxBytes int64
 	// SegmentBytes is the size at which a new segment is begun. 0 means
-	// DefaultSegmentBytes; it is lowered to a quarter of MaxBytes.
+	// DefaultSegmentBytes; at most a quarter of MaxBytes is used.
 	SegmentBytes int64
+	// MaxDeadLetterBytes bounds the dead letters on disk. 0 means DefaultMaxDeadLetterBytes.
+	MaxDeadLetterBytes int64
 	// CursorInterval is how long a committed cursor may stay in memory only. 0 means
 	// DefaultCursorInterval.
 	CursorInterval time.Duration
@@ -52,10 +65,97 @@ type Options struct {
 	Logger *slog.Logger
 	// FS is the file system. Nil means the operating system's.
 	FS FS
+
+	// inline makes Append and Commit do the keeper's work, without a goroutine and without delay: for
+	// tests that need a known order.
+	inline bool
 }
 
-// Journal is an open journal directory.
-type Journal struct{}
+func (o Options) withDefaults() Options {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	o.MaxBytes = max(o.MaxBytes, minMaxBytes)
+	if o.SegmentBytes <= 0 {
+		o.SegmentBytes = DefaultSegmentBytes
+	}
+	o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/4)
+	if o.MaxDeadLetterBytes <= 0 {
+		o.MaxDeadLetterBytes = DefaultMaxDeadLetterBytes
+	}
+	if o.CursorInterval <= 0 {
+		o.CursorInterval = DefaultCursorInterval
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = osFS{}
+	}
+	return o
+}
+
+// Journal is an open journal directory. One goroutine at a time may call Append; everything else
+// may be called by any.
+//
+// Lock order: wmu, then kmu, then mu; dmu is taken alone.
+type Journal struct {
+	dir   string
+	opts  Options
+	epoch uint64
+	lock  io.Closer
+	done  chan struct{} // closed by Close
+	ended chan struct{} // closed when the keeper has ended
+	soon  chan struct{} // asks the keeper to work within CursorInterval
+	now   chan struct{} // asks the keeper to work at once
+
+	batches, syncs atomic.Uint64
+
+	wmu      sync.Mutex // guards what is appended to
+	active   *logFile   // the newest segment
+	torn     bool       // there are torn bytes behind active.size that could not be quarantined yet
+	mustRoll bool       // the end of the active segment is not to be trusted: begin another
+	closed   bool
+
+	kmu      sync.Mutex // guards what the keeper writes
+	cursors  *cursorFile
+	stored   map[string]uint64 // the cursors as they are on disk
+	redo     place             // of the checkpoint on disk
+	saved    int64             // written at that place
+	lastWarn string
+
+	mu       sync.RWMutex // guards what is visible
+	segments []segment    // oldest first; never empty; the last one is the active
+	next     uint64       // offset of the next record
+	bytes    int64        // sum of the segments' sizes
+	written  int64        // bytes appended since Open, for the length of the redo
+	redoMax  int64        // length of the redo at which a checkpoint is due
+	records  uint64       // appended since Open
+	full     bool
+	states   states
+	readers  map[string]*cursor
+	wake     chan struct{} // closed by the next Append, if somebody waits
+
+	dmu         sync.Mutex // guards the dead letters
+	deadLetters *logFile   // nil until there is one
+	deadTorn    bool       // as torn, or a failed append was not cut off yet
+}
+
+// segment is what is known of a segment file.
+type segment struct {
+	seq   uint64
+	name  string // path
+	salt  uint64
+	first uint64 // offset of the first record
+	next  uint64 // offset after the last record
+	size  int64  // bytes that count
+}
+
+// cursor is a reader's position. Guarded by Journal.mu.
+type cursor struct {
+	next uint64 // everything below is done
+	used bool   // there is a Reader
+}
 
 // Stats are counters and gauges of a Journal.
 type Stats struct {
@@ -64,7 +164,7 @@ type Stats struct {
 	Segments    int    // segment files
 	Records     uint64 // records appended since Open
 	Batches     uint64 // batches appended since Open
-	Syncs       uint64 // syncs of segments since Open
+	Syncs       uint64 // syncs that appends waited for since Open
 	Oldest      uint64 // offset of the oldest record kept; Next if there is none
 	Next        uint64 // offset that the next record will get
 	States      int    // keys with a state
@@ -72,104 +172,95 @@ type Stats struct {
 	Full        bool   // the last Append returned ErrFull
 }
 
-var errStub = errors.New("not built yet")
+// Open locks dir, which it creates if absent (mode 0700), recovers what is there, and returns
+// the journal, ready. It blocks for as long as the disk takes: it reads the checkpoint, the log since, and at least the
+// newest 64 MiB of the log. The error is ErrLocked if the directory is in use, a
+// *DamageError if something acknowledged is not there any more.
+func Open(dir string, opts Options) (_ *Journal, err error) {
+	opts = opts.withDefaults()
+	if err := opts.FS.MakeDir(dir); err != nil {
+		return nil, fmt.Errorf("create journal directory: %w", err)
+	}
+	j := &Journal{
+		dir: dir, opts: opts,
+		done: make(chan struct{}), ended: make(chan struct{}),
+		soon: make(chan struct{}, 1), now: make(chan struct{}, 1),
+		readers: map[string]*cursor{},
+	}
+	if j.lock, err = opts.FS.Lock(j.path(lockName)); err != nil {
+		return nil, fmt.Errorf("lock journal directory %s: %w", dir, err)
+	}
+	if err := j.recover(); err != nil {
+		return nil, errors.Join(err, j.release())
+	}
+	if opts.inline {
+		close(j.ended)
+	} else {
+		go j.keep()
+	}
+	return j, nil
+}
 
-// Open locks the directory, recovers what is there and returns it, ready.
-func Open(dir string, opts Options) (*Journal, error) { return nil, errStub }
-
-// Epoch returns the number that was made when the directory was created.
-func (j *Journal) Epoch() uint64 { return 0 }
-
-// Append makes a batch durable.
-func (j *Journal) Append(b *Batch) error { return errStub }
-
-// State returns a copy of the state of key.
-func (j *Journal) State(key []byte) (value []byte, ok bool) { return nil, false }
-
-// States calls f for each state.
-func (j *Journal) States(f func(key, value []byte) bool) {}
-
-// Reader opens the named reader.
-func (j *Journal) Reader(name string) (*Reader, error) { return nil, errStub }
-
-// Readers returns the names of all readers.
-func (j *Journal) Readers() []string { return nil }
-
-// Drop forgets a reader.
-func (j *Journal) Drop(name string) (pending uint64, err error) { return 0, errStub }
+// Epoch returns the number that was made when the directory was created: 34 bits of Unix
+// seconds and 16 random bits.
+func (j *Journal) Epoch() uint64 { return j.epoch }
 
 // Stats returns the current figures.
-func (j *Journal) Stats() Stats { return Stats{} }
-
-// Close persists the cursors and a checkpoint and unlocks the directory.
-func (j *Journal) Close() error { return errStub }
-
-// DeadLetter keeps a record that the reader's sink refuses for good.
-func (j *Journal) DeadLetter(reader string, rec Record, reason string) error { return errStub }
-
-// DeadLetters calls f for each dead letter.
-func (j *Journal) DeadLetters(f func(DeadLetter) bool) error { return errStub }
-
-// Batch is what one Append makes durable.
-type Batch struct{}
-
-// Reset empties the batch for reuse.
-func (b *Batch) Reset() {}
-
-// Record adds a copy of p.
-func (b *Batch) Record(p []byte) {}
-
-// Put adds a state change.
-func (b *Batch) Put(key, value []byte) {}
-
-// Delete adds the removal of a state.
-func (b *Batch) Delete(key []byte) {}
-
-// Len returns the number of records.
-func (b *Batch) Len() int { return 0 }
-
-// Bytes returns the size of the batch in the log.
-func (b *Batch) Bytes() int { return 0 }
-
-// Record is one record at its offset.
-type Record struct {
-	Offset uint64
-	Data   []byte
+func (j *Journal) Stats() Stats {
+	j.dmu.Lock()
+	var letters uint64
+	if j.deadLetters != nil {
+		letters = j.deadLetters.next - j.deadLetters.head.first
+	}
+	j.dmu.Unlock()
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return Stats{
+		Bytes: j.bytes, MaxBytes: j.opts.MaxBytes, Segments: len(j.segments),
+		Records: j.records, Batches: j.batches.Load(), Syncs: j.syncs.Load(),
+		Oldest: j.segments[0].first, Next: j.next,
+		States: len(j.states), DeadLetters: letters, Full: j.full,
+	}
 }
 
-// Reader is a named, durable cursor.
-type Reader struct{}
-
-// Next waits for records.
-func (r *Reader) Next(ctx context.Context, dst []Record, maxBytes int) ([]Record, error) {
-	return nil, errStub
+// Close ends all readers, persists the cursors and a checkpoint, and unlocks the
+// directory. Its error says that the next Open has more to do, or that cursors are up to CursorInterval
+// old; no record is lost. Further calls return ErrClosed.
+func (j *Journal) Close() error {
+	j.wmu.Lock()
+	defer j.wmu.Unlock()
+	if j.closed {
+		return ErrClosed
+	}
+	j.closed = true
+	close(j.done)
+	<-j.ended
+	var err error
+	if j.mustRoll { // Else a batch that could not be erased would appear at the next Open.
+		err = j.roll()
+	}
+	j.kmu.Lock()
+	err = errors.Join(err, j.storeCursors())
+	if j.redoLength() > 0 {
+		err = errors.Join(err, j.storeCheckpoint())
+	}
+	j.kmu.Unlock()
+	return errors.Join(err, j.release())
 }
 
-// Commit says that everything below next is done.
-func (r *Reader) Commit(next uint64) error { return errStub }
-
-// Pending returns what is not committed yet.
-func (r *Reader) Pending() (records uint64, bytes int64) { return 0, 0 }
-
-// Close releases the name.
-func (r *Reader) Close() error { return nil }
-
-// DeadLetter is a record that a sink refused for good.
-type DeadLetter struct {
-	ID     uint64
-	Reader string
-	Offset uint64
-	Time   time.Time
-	Reason string
-	Data   []byte
+// release closes the files and the lock.
+func (j *Journal) release() error {
+	var err error
+	if j.active != nil {
+		err = errors.Join(err, j.active.f.Close())
+	}
+	if j.cursors != nil {
+		err = errors.Join(err, j.cursors.f.Close())
+	}
+	j.dmu.Lock()
+	if j.deadLetters != nil {
+		err = errors.Join(err, j.deadLetters.f.Close())
+	}
+	j.dmu.Unlock()
+	return errors.Join(err, j.lock.Close())
 }
-
-// DamageError says where a file is damaged and what can be done.
-type DamageError struct {
-	File   string
-	Offset int64
-	Reason string
-	Cure   string
-}
-
-func (e *DamageError) Error() string { return e.Reason }

@@ -1,0 +1,7 @@
+package journal
+
+import "syscall"
+
+const errNoSpace = syscall.ENOSPC
+
+func childMain() bool { return false }

@@ -58,6 +58,15 @@ type Dialer struct {
 	PKIDir string
 	// KeepAlive is TCP's; the zero value probes after 15 s of silence, every 15 s, 9 times.
 	KeepAlive net.KeepAliveConfig
+
+	euid func() int // os.Geteuid if nil; tests play other users.
+}
+
+func (d Dialer) root() bool {
+	if d.euid != nil {
+		return d.euid() == 0
+	}
+	return os.Geteuid() == 0
 }
 
 // Dial opens the stream that u describes. It blocks until it is ready for the first RPC call (connected,

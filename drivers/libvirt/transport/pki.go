@@ -37,7 +37,7 @@ func (d Dialer) locate(u *URI) pki {
 		cert: filepath.Join(etc, "libvirt/clientcert.pem"),
 		key:  filepath.Join(etc, "libvirt/private/clientkey.pem"),
 	}
-	if dir := home(); dir != "" && os.Geteuid() != 0 {
+	if dir := home(); dir != "" && !d.root() {
 		user := pkiIn(filepath.Join(dir, ".pki/libvirt"))
 		if exists(user.ca) {
 			p.ca, p.crl = user.ca, user.crl

@@ -43,20 +43,20 @@ func (u *URI) sockets(session bool) ([]string, error) {
 
 // session says whether the user's own daemon is meant, as libvirt decides it: never for
 // root; else for the path /session, and for the test driver.
-func (u *URI) session() bool {
-	return os.Geteuid() != 0 && (u.Path == "/session" || u.Driver == "test")
+func (d Dialer) session(u *URI) bool {
+	return !d.root() && (u.Path == "/session" || u.Driver == "test")
 }
 
 func (d Dialer) socketPaths(u *URI) ([]string, error) {
 	if u.Socket != "" {
 		return []string{u.Socket}, nil
 	}
-	names, err := u.sockets(u.session())
+	names, err := u.sockets(d.session(u))
 	if err != nil {
 		return nil, u.fail("dial", err, "")
 	}
 	dirs := d.runDirs()
-	if u.session() {
+	if d.session(u) {
 		dir, err := sessionDir()
 		if err != nil {
 			return nil, u.fail("dial", err, "set XDG_RUNTIME_DIR or HOME, or name the socket with socket=")
@@ -117,7 +117,7 @@ func (d Dialer) dialUnix(ctx context.Context, u *URI) (*Conn, error) {
 		errs = append(errs, err)
 		tried = append(tried, path+" ("+reason(err)+")")
 	}
-	return nil, u.fail("dial", &triedError{tried: tried, errs: errs}, u.socketHint(errors.Join(errs...)))
+	return nil, u.fail("dial", &triedError{tried: tried, errs: errs}, d.socketHint(u, errors.Join(errs...)))
 }
 
 // triedError says what every socket answered, in one line.
@@ -140,13 +140,13 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func (u *URI) socketHint(err error) string {
+func (d Dialer) socketHint(u *URI, err error) string {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
 		return "this user may not use the socket; join the group libvirt (usermod -aG libvirt USER), or check unix_sock_group and unix_sock_ro_perms in libvirtd.conf"
 	case u.Socket != "":
 		return "is the daemon running, and is socket= its path?"
-	case u.session():
+	case d.session(u):
 		return "the session daemon is not running, and virtcast starts none; start it with virsh -c qemu:///session uri, or libvirtd -d"
 	default:
 		return "libvirt is not installed or not running; start libvirtd, or the hypervisor's own daemon (systemctl start virtqemud.socket)"

@@ -12,6 +12,9 @@ TESTLOG     ?= .cache/test.log
 # Two packages at a time suit two cores, and daemons that tests start.
 TESTFLAGS   ?= -race -p 2 -timeout 10m
 
+# Tells testreport that go test did not succeed, should its output not say so (it was killed, say).
+FAILED      := printf '{"Action":"fail","Package":"go test"}\n'
+
 .DEFAULT_GOAL := help
 .PHONY: help build test setup vet lint fmt fuzz bench e2e
 
@@ -35,8 +38,8 @@ test: setup vet ## all that must pass: vet, tests with the race detector, static
 	@units=$$($(GO) list ./... | grep -v '/e2e$$'); \
 	scenarios=$$($(GO) list ./... | grep '/e2e$$' || true); \
 	{ \
-		$(GO) test -json $(TESTFLAGS) $$units || true; \
-		if [[ -n $$scenarios ]]; then $(GO) test -json -count=1 -timeout 10m $$scenarios || true; fi; \
+		$(GO) test -json $(TESTFLAGS) $$units || $(FAILED); \
+		if [[ -n $$scenarios ]]; then $(GO) test -json -count=1 -timeout 10m $$scenarios || $(FAILED); fi; \
 	} | $(GO) run ./e2e/testreport -log $(TESTLOG)
 
 lint: ## golangci-lint, strict (compiles the linter on first use)
@@ -45,7 +48,7 @@ lint: ## golangci-lint, strict (compiles the linter on first use)
 fmt: ## format the code as lint wants it
 	$(GO) run $(LINT) fmt
 
-fuzz: ## every fuzz target, one after another, for FUZZTIME each
+fuzz: vet ## every fuzz target, one after another, for FUZZTIME each
 	@for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "== $$package $$target ($(FUZZTIME))"; \

@@ -1,0 +1,189 @@
+package virtcast_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/virtcast/virtcast"
+
+// rooms says who may know whom: which packages of this module the packages at and below a path
+// may import outside their tests. The longest path that fits a package is its
+// room. "" stands for the room itself, a path for what is at and below it, and a
+// path that ends in /. for that package alone.
+var rooms = []struct {
+	path string
+	may  []string
+	why  string
+}{
+	{"cmd", []string{"..."}, "wiring: the only place that knows concrete drivers and sinks"},
+	{"schema", []string{""}, "the vocabulary that everything else speaks knows nobody"},
+	{"internal/field", nil, "how a faulty field is named must be usable from every room"},
+	{"drivers", []string{"", "schema", "internal/field"}, "a driver observes; who registers, stamps and publishes is not its business"},
+	{"drivers/libvirt/libvirttest", []string{"", "schema", "drivers/libvirt/wire"}, "the test hypervisor is the other end of the wire and must not share the client's code"},
+	{"drivers/drivertest", []string{"", "schema", "registry"}, "the suite holds drivers to what the registry calls"},
+	{"registry", []string{"", "schema", "internal/field"}, "meets drivers by its interfaces and the bridge by a func"},
+	{"bridge", []string{"", "schema", "bridge/journal", "internal/field"}, "the delivery promises depend on no driver and no sink"},
+	{"bridge/journal", []string{""}, "records are opaque: what is in them is not the journal's business"},
+	{"sinks", nil, "the one thing that sinks share knows nobody"},
+	{"sinks/nats", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/kafka", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/jsonl", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/sinktest", []string{"", "schema", "bridge/."}, "the suite holds sinks to what the bridge calls"},
+	{"configs", nil, "samples, which their test loads"},
+	{"e2e", []string{"", "schema"}, "black box: the built binary is driven from outside"},
+}
+
+// unsaying are package names that say nothing of what is in them.
+var unsaying = []string{"util", "utils", "common", "types", "helpers", "errors", "misc", "base"}
+
+// maxLines bounds a file that people have to read.
+const maxLines = 400
+
+// listed is what go list tells of a package.
+type listed struct {
+	Dir, ImportPath, Name                     string
+	GoFiles, CgoFiles                         []string
+	TestGoFiles, XTestGoFiles, IgnoredGoFiles []string
+	Imports                                   []string
+}
+
+// path returns the package's path in the module, "" for its root.
+func (p listed) path() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
+
+// sources are the files that are built, on this system or another.
+func (p listed) sources() []string {
+	var files []string
+	for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles) {
+		if !strings.HasSuffix(name, "_test.go") {
+			files = append(files, filepath.Join(p.Dir, name))
+		}
+	}
+	return files
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-e", "-json", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.path() == "" {
+			continue // this test only
+		}
+		room := -1
+		for i, r := range rooms {
+			if within(p.path(), r.path) && (room < 0 || len(r.path) > len(rooms[room].path)) {
+				room = i
+			}
+		}
+		if room < 0 {
+			t.Errorf("%s is in no room: add a row that says what it may import, and why", p.path())
+			continue
+		}
+		for _, imp := range p.Imports {
+			ours, ok := strings.CutPrefix(imp, module+"/")
+			if ok && !allowed(rooms[room].path, rooms[room].may, ours) {
+				t.Errorf("%s imports %s, but %s may not: %s", p.path(), ours, rooms[room].path, rooms[room].why)
+			}
+		}
+	}
+}
+
+func allowed(room string, may []string, imported string) bool {
+	return slices.ContainsFunc(may, func(m string) bool {
+		switch exact, alone := strings.CutSuffix(m, "/."); {
+		case m == "...":
+			return true
+		case m == "":
+			return within(imported, room)
+		case alone:
+			return imported == exact
+		default:
+			return within(imported, m)
+		}
+	})
+}
+
+func within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+
+func TestPackages(t *testing.T) {
+	for _, p := range packages(t) {
+		if p.path() == "" {
+			continue
+		}
+		t.Run(p.path(), func(t *testing.T) {
+			if slices.Contains(unsaying, path.Base(p.ImportPath)) || slices.Contains(unsaying, p.Name) {
+				t.Errorf("the name %q does not say what is in the package", p.Name)
+			}
+			if len(p.CgoFiles) > 0 {
+				t.Errorf("%v need cgo", p.CgoFiles)
+			}
+			var commented []string
+			for _, file := range p.sources() {
+				if checkFile(t, file) {
+					commented = append(commented, filepath.Base(file))
+				}
+			}
+			if len(p.sources()) > 0 && !slices.Equal(commented, []string{"doc.go"}) {
+				t.Errorf("the package comment is in %q, want it in doc.go and nowhere else", commented)
+			}
+		})
+	}
+}
+
+// checkFile checks one source file, and reports whether it has a package comment.
+func checkFile(t *testing.T, file string) (commented bool) {
+	t.Helper()
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, nil, parser.ParseComments)
+	if err != nil {
+		t.Error(err)
+		return false
+	}
+	name := filepath.Base(file)
+	if lines := fset.File(f.FileStart).LineCount(); lines > maxLines && !ast.IsGenerated(f) {
+		t.Errorf("%s has %d lines, want %d at most", name, lines, maxLines)
+	}
+	for _, imp := range f.Imports {
+		if imp.Name != nil && imp.Name.Name == "_" && imp.Path.Value != `"embed"` {
+			t.Errorf("%s imports %s for its side effects", name, imp.Path.Value)
+		}
+		if imp.Path.Value == `"C"` {
+			t.Errorf("%s needs cgo", name)
+		}
+	}
+	for _, decl := range f.Decls {
+		if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+			t.Errorf("%s has an init function", name)
+		}
+	}
+	return f.Doc != nil
+}

@@ -106,7 +106,7 @@ func (p *parser) entry() error {
 func (p *parser) blank() error {
 	start := p.pos
 	if strings.TrimLeft(p.restOfLine(), " \t") != "" {
-		return p.fail(start, "space at the begin of a line or after ']' is allowed only on an otherwise empty line")
+		return p.fail(start, "space at the beginning of a line or after ']' is allowed only on an otherwise empty line")
 	}
 	return nil
 }

@@ -40,7 +40,8 @@ var ErrNoCredentials = errors.New("no credentials")
 // Find reads the login for a host ("" for a local daemon) from the first of these files that exists:
 // authFile (the URI's authfile= parameter), $LIBVIRT_AUTH_FILE, auth.conf in
 // $XDG_CONFIG_HOME/libvirt or else ~/.config/libvirt, and /etc/libvirt/auth.conf. The first two
-// must exist if they are named. Only that one file counts, as in libvirt. The error wraps [ErrNoCredentials]
+// must exist if they are named. Only that one file counts, as in libvirt; but there the environment
+// beats the URI, here the URI, which says more, wins. The error wraps [ErrNoCredentials]
 // when the file has no login for the host, or when there is no file.
 func Find(authFile, host string) (Credentials, error) {
 	path, err := locate(authFile)
@@ -58,6 +59,9 @@ func Find(authFile, host string) (Credentials, error) {
 	return file.Lookup(Service, host)
 }
 
+// systemFile is libvirt's file for all users.
+const systemFile = "/etc/libvirt/auth.conf"
+
 // locate returns the file that counts.
 func locate(authFile string) (string, error) {
 	if authFile != "" {
@@ -74,7 +78,7 @@ func locate(authFile string) (string, error) {
 	if config != "" {
 		candidates = append(candidates, filepath.Join(config, "libvirt", "auth.conf"))
 	}
-	candidates = append(candidates, "/etc/libvirt/auth.conf")
+	candidates = append(candidates, systemFile)
 	for _, path := range candidates {
 		_, err := os.Stat(path)
 		if err == nil {

@@ -52,6 +52,9 @@ func (d *Domain) stop(reason int32, steps ...step) {
 func (d *Domain) Start() error { return d.change(d.start) }
 
 func (d *Domain) start(f Flavor) error {
+	if d.active() && f == FlavorTest {
+		return internalError(fromTest, "Domain '%s' is already running", d.domain.Name)
+	}
 	if d.active() {
 		return invalidOperation(f.origin(), "domain is already running")
 	}
@@ -106,7 +109,7 @@ func (d *Domain) shutdown(f Flavor) error {
 	if f == FlavorTest && !d.active() {
 		return internalError(fromTest, "domain '%s' not running", d.domain.Name)
 	}
-	if err := d.requireActive(f); err != nil {
+	if err := d.requireActive(); err != nil {
 		return err
 	}
 	d.stop(shutoffShutdown, f.of([]step{stoppedShutdown}, []step{shutdownGuest, stoppedShutdown})...)
@@ -117,7 +120,7 @@ func (d *Domain) shutdown(f Flavor) error {
 func (d *Domain) Destroy() error { return d.change(d.destroy) }
 
 func (d *Domain) destroy(f Flavor) error {
-	if err := d.requireActive(f); err != nil {
+	if err := d.requireActive(); err != nil {
 		return err
 	}
 	d.stop(shutoffDestroyed, f.of([]step{stoppedDestroyed}, []step{shutdownHost, stoppedDestroyed})...)
@@ -127,7 +130,7 @@ func (d *Domain) destroy(f Flavor) error {
 // Crash is a panic of the guest, whose domain is destroyed for it (virsh dump --crash in the test driver).
 func (d *Domain) Crash() error {
 	return d.change(func(f Flavor) error {
-		if err := d.requireActive(f); err != nil {
+		if err := d.requireActive(); err != nil {
 			return err
 		}
 		d.stop(shutoffCrashed, f.of([]step{stoppedCrashed}, []step{crashedPanicked, stoppedCrashed})...)
@@ -141,7 +144,7 @@ func (d *Domain) Kill() error {
 		if f == FlavorTest {
 			return noSupport(fromTest, "kill")
 		}
-		if err := d.requireActive(f); err != nil {
+		if err := d.requireActive(); err != nil {
 			return err
 		}
 		d.stop(shutoffCrashed, stoppedFailed)
@@ -152,7 +155,7 @@ func (d *Domain) Kill() error {
 // Save stops the domain and keeps its memory (virsh managedsave).
 func (d *Domain) Save() error {
 	return d.change(func(f Flavor) error {
-		if err := d.requireActive(f); err != nil {
+		if err := d.requireActive(); err != nil {
 			return err
 		}
 		steps := []step{stoppedSaved}
@@ -308,15 +311,16 @@ func (d *Domain) require(f Flavor, state int32, word string) error {
 	if f == FlavorTest {
 		return internalError(fromTest, "domain '%s' not %s", d.domain.Name, word)
 	}
-	if !d.active() {
-		return invalidOperation(f.origin(), "domain is not running")
+	if err := d.requireActive(); err != nil {
+		return err
 	}
 	return invalidOperation(f.origin(), fmt.Sprintf("domain is not %s", word))
 }
 
-func (d *Domain) requireActive(f Flavor) error {
+// requireActive is virDomainObjCheckActive, whose errors come from no driver.
+func (d *Domain) requireActive() error {
 	if !d.active() {
-		return invalidOperation(f.origin(), "domain is not running")
+		return invalidOperation(fromDomain, "domain is not running")
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (p *peer) next() (frame, error) {
 }
 
 func (p *peer) nextWithin(d time.Duration) (frame, error) {
-	if err := p.conn.SetReadDeadline(time.Now().Add(d)); err != nil {
+	if err := p.conn.SetReadDeadline(time.Now().Add(d)); err != nil && !errors.Is(err, io.ErrClosedPipe) {
 		return frame{}, err
 	}
 	h, payload, err := p.frames.Next()

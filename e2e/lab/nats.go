@@ -121,10 +121,16 @@ func (s *NATSServer) Kill(t testing.TB) {
 
 // Pause stops the server's process without ending it (SIGSTOP): it neither answers nor
 // closes its connections. Resume lets it go on.
-func (s *NATSServer) Pause(t testing.TB) { s.signal(t, syscall.SIGSTOP) }
+func (s *NATSServer) Pause(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGSTOP)
+}
 
 // Resume ends a Pause.
-func (s *NATSServer) Resume(t testing.TB) { s.signal(t, syscall.SIGCONT) }
+func (s *NATSServer) Resume(t testing.TB) {
+	t.Helper()
+	s.signal(t, syscall.SIGCONT)
+}
 
 func (s *NATSServer) signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()

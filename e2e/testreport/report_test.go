@@ -29,24 +29,34 @@ func TestRun(t *testing.T) {
 	}{
 		{"a passed test is quiet", []string{pass, ok}, true, "ok  \tp\t0.1s\ntests: 1 passed, 0 skipped\n", true},
 		{
-			"a skipped test is named", []string{skipped, ok}, false,
+			"a skipped test is named",
+			[]string{skipped, ok},
+			false,
 			"ok  \tp\t0.1s\ntests: 0 passed, 1 skipped\nSKIP p S: s.go:1: no libvirtd\n", true,
 		},
 		{
-			"a skipped test fails CI", []string{skipped, ok}, true,
+			"a skipped test fails CI",
+			[]string{skipped, ok},
+			true,
 			"ok  \tp\t0.1s\ntests: 0 passed, 1 skipped\nSKIP p S: s.go:1: no libvirtd\n" +
 				"FAIL: tests were skipped, and nothing may be skipped where CI=true\n", false,
 		},
 		{
-			"a failed test says why", []string{pass, fail, notOK}, false,
+			"a failed test says why",
+			[]string{pass, fail, notOK},
+			false,
 			"    f.go:1: broken\nFAIL\tp\t0.1s\ntests: 1 passed, 0 skipped\nFAIL p F\nFAIL p\n", false,
 		},
 		{
-			"a test that never ended says what it said", []string{hang, notOK}, false,
+			"a test that never ended says what it said",
+			[]string{hang, notOK},
+			false,
 			"FAIL\tp\t0.1s\npanic: test timed out\ntests: 0 passed, 0 skipped\nFAIL p\n", false,
 		},
 		{
-			"a failed build", []string{noBuild}, false,
+			"a failed build",
+			[]string{noBuild},
+			false,
 			"p.go:1: syntax error\ntests: 0 passed, 0 skipped\nFAIL p\n", false,
 		},
 		{"other lines pass through", []string{strayOut}, false, strayOut + "\ntests: 0 passed, 0 skipped\n", true},

@@ -129,7 +129,10 @@ func (j *Journal) openDeadLetters() error {
 		j.deadTorn = err != nil
 		j.opts.Logger.Warn("torn bytes of a dead letter, never acknowledged", "file", name, "bytes", n, "to", torn, "err", err)
 	}
-	return l.rewrite(lastFrame)
+	if err := l.rewrite(lastFrame); err != nil {
+		return err
+	}
+	return j.opts.FS.SyncDir(j.dir)
 }
 
 // scanDeadLetters gives the letters up to end to f, and returns as scan does.
@@ -137,7 +140,6 @@ func scanDeadLetters(l *logFile, end int64, f func(DeadLetter) bool) (at place, 
 	var r frameReader
 	r.reset(l.f, l.head.salt, segmentHeader)
 	at = place{pos: segmentHeader, next: l.head.first}
-	lastFrame = at.pos
 	for {
 		fr, err := r.next(end)
 		if errors.Is(err, io.EOF) {

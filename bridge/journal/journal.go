@@ -42,9 +42,9 @@ var (
 	// ErrInUse is returned when there is a Reader of that name already.
 	ErrInUse = errors.New("reader is in use")
 	// ErrUncertain is returned, together with the cause, when a batch could neither be
-	// made durable nor erased, because the disk refused both. The
-	// batch is not visible, and the next Append erases it before anything else. If the
-	// process ends before, it may be found, as a whole, by the next Open.
+	// made durable nor erased, because the disk refused both. The batch is not visible, and
+	// the next Append (of anything) or Close that returns nil has erased it. If the process ends before, the
+	// batch may be found, as a whole, by the next Open.
 	ErrUncertain = errors.New("batch may reappear after a restart")
 )
 

@@ -252,7 +252,10 @@ func (j *Journal) verifyActive(end int64) error {
 	if l.head.seq == j.redo.seq && l.size == j.redo.pos {
 		return nil // The checkpoint says that all of it is durable.
 	}
-	return l.rewrite(lastFrame)
+	if err := l.rewrite(lastFrame); err != nil {
+		return err
+	}
+	return j.opts.FS.SyncDir(j.dir) // The name may be as new as the frame.
 }
 
 // quarantine moves the torn bytes behind the active segment's last frame away.
@@ -268,11 +271,10 @@ func (j *Journal) quarantine() error {
 }
 
 // scan checks the frames of a segment up to end, and applies the state changes behind the checkpoint. It
-// returns the place after the last good frame, and the position of that frame. A *DamageError whose torn is set
+// returns the place after the last good frame, and the position of that frame, 0 if there is none. A *DamageError whose torn is set
 // says that what follows is not a frame.
 func (j *Journal) scan(f io.ReaderAt, seq, salt, first uint64, end int64) (at place, lastFrame int64, err error) {
 	at = place{seq: seq, pos: segmentHeader, next: first}
-	lastFrame = at.pos
 	name := j.path(segmentName(seq))
 	var r frameReader
 	r.reset(f, salt, at.pos)

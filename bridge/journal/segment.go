@@ -186,7 +186,7 @@ func (l *logFile) quarantine() (torn string, n int64, err error) {
 // have left them in the page cache only, or even been told that they could not
 // be written; a sync alone would then do nothing.
 func (l *logFile) rewrite(pos int64) error {
-	p := make([]byte, l.size-pos)
+	p := make([]byte, l.size-pos) // Of a file without frames, the header.
 	if _, err := l.f.ReadAt(p, pos); err != nil {
 		return fmt.Errorf("read %s: %w", l.name, err)
 	}

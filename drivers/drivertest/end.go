@@ -1,0 +1,141 @@
+package drivertest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/schema"
+)
+
+func testDerailed(t *testing.T, s *suite) {
+	session, _, done := s.open(t)
+	defer done()
+	register(t, session, nil)
+	s.Derail()
+	// At the latest, the peer does not answer any more.
+	await(t, session, patience+s.silence)
+	if session.Err() == nil {
+		t.Error("Err is nil after the stream was out of step")
+	}
+}
+
+func testSilence(t *testing.T, s *suite) {
+	session, _, done := s.open(t)
+	defer done()
+	register(t, session, nil)
+	s.Stall()
+	began := time.Now()
+	await(t, session, s.silence+patience)
+	// Half as much again, and a second, for a busy machine.
+	if took, limit := time.Since(began), s.silence*3/2+time.Second; took > limit {
+		t.Errorf("a dead peer was noticed after %v, want within %v", took, s.silence)
+	}
+	if session.Err() == nil {
+		t.Error("Err is nil after the peer fell silent")
+	}
+	if heard, ok := session.(registry.LastHeard); ok {
+		if at := heard.LastHeard(); at.After(began.Add(time.Second)) || at.Before(began.Add(-patience)) {
+			t.Errorf("LastHeard is %v, the peer fell silent at %v", at, began)
+		}
+	}
+}
+
+// over checks a session that has ended.
+func over(t *testing.T, s *suite, session registry.Session, h *handler) {
+	t.Helper()
+	h.close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := session.RegisterAny(ctx, schema.KindLifecycle, nil); err == nil {
+		t.Error("RegisterAny succeeded on a session that is over")
+	}
+	if err := session.DeregisterAny(ctx, schema.KindLifecycle, 0); err == nil {
+		t.Error("DeregisterAny succeeded on a session that is over")
+	}
+	if _, err := session.Domains(ctx); err == nil {
+		t.Error("Domains succeeded on a session that is over")
+	}
+	if ctx.Err() != nil {
+		t.Error("a call on a session that is over waited for its context")
+	}
+	a, _ := s.Domains()
+	s.Emit(a.UUID, 2, 1)
+	for range 2 {
+		if err := session.Close(); err != nil {
+			t.Errorf("Close of a session that is over: %v", err)
+		}
+	}
+	h.report(t)
+}
+
+func testClose(t *testing.T, s *suite) {
+	session, h, _ := s.open(t)
+	register(t, session, nil)
+	a, _ := s.Domains()
+	s.Emit(a.UUID, 2, 1)
+	if err := session.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	select {
+	case <-session.Done():
+	default:
+		t.Error("Done is not closed after Close")
+	}
+	if err := session.Err(); err != nil {
+		t.Errorf("Err after Close: %v", err)
+	}
+	over(t, s, session, h)
+}
+
+func testLoss(t *testing.T, s *suite) {
+	session, h, _ := s.open(t)
+	register(t, session, nil)
+	s.Cut()
+	await(t, session, patience)
+	if session.Err() == nil {
+		t.Error("Err is nil after a loss")
+	}
+	over(t, s, session, h)
+	if session.Err() == nil {
+		t.Error("Err is nil after a loss and Close")
+	}
+}
+
+func testCallInFlight(t *testing.T, s *suite) {
+	session, h, _ := s.open(t)
+	s.Stall()
+	failed := make(chan error, 1)
+	go func() {
+		_, err := session.RegisterAny(t.Context(), schema.KindLifecycle, nil)
+		failed <- err
+	}()
+	time.Sleep(10 * time.Millisecond)
+	s.Cut()
+	select {
+	case err := <-failed:
+		if err == nil {
+			t.Error("a call succeeded on a session that was lost")
+		}
+	case <-time.After(patience):
+		t.Fatal("a call was not ended by the loss of the session")
+	}
+	await(t, session, patience)
+	over(t, s, session, h)
+}
+
+func testOpenAgain(t *testing.T, s *suite) {
+	a, _ := s.Domains()
+	for i := range int32(3) {
+		session, h, _ := s.open(t)
+		id := register(t, session, nil)
+		s.Emit(a.UUID, 2, i)
+		if got := h.wait(t, 1)[0]; got.Detail != i || got.CallbackID != id {
+			t.Errorf("session %d observed %s", i, line(got))
+		}
+		s.Cut()
+		await(t, session, patience)
+		over(t, s, session, h)
+	}
+}

@@ -1,0 +1,53 @@
+package nats
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/sinktest"
+)
+
+func TestConformance(t *testing.T) {
+	for _, content := range []Content{ContentStructured, ContentBinary} {
+		for _, batch := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/batch=%t", content, batch), func(t *testing.T) {
+				sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture { return fixture(t, content, batch) }})
+			})
+		}
+	}
+}
+
+// fixture is a JetStream server behind a proxy.
+func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
+	srv := startServer(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
+	p := startProxy(t, srv.Addr().String())
+	createStream(t, connectClient(t, srv.ClientURL()), func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
+	cfg := Config{URL: p.url(), Content: content, AckTimeout: 2 * time.Second}
+	return sinktest.Fixture{
+		Open:     func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
+		Read:     func(t *testing.T) []schema.Event { return readStream(t, srv.ClientURL()) },
+		TooLarge: 64 << 10,
+		Break: []sinktest.Break{
+			{Name: "cut connection", Do: func(*testing.T) {
+				p.cutAfter(1 + rand.IntN(200_000))
+				time.Sleep(20 * time.Millisecond)
+			}},
+			{Name: "reset connection", Do: func(*testing.T) {
+				p.cut()
+				time.Sleep(20 * time.Millisecond)
+			}},
+			{Name: "restart server", Do: func(t *testing.T) {
+				srv.restart(t)
+				time.Sleep(100 * time.Millisecond)
+			}},
+		},
+		Stall:  func(*testing.T) { p.stall() },
+		Events: 20_000,
+	}
+}

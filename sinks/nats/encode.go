@@ -1,0 +1,132 @@
+package nats
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/virtcast/virtcast/schema"
+)
+
+// Headers that the sink sets. The NATS binding of CloudEvents tells structured from
+// binary mode by the first.
+const (
+	contentTypeHeader = "Content-Type"
+	messageIDHeader   = natsgo.MsgIdHdr
+	attributePrefix   = "ce-"
+)
+
+// maxSources bounds the cache of source hashes.
+const maxSources = 4096
+
+// encoder makes messages out of events. The message, its header and its payload are
+// one reused memory, valid until the next call: the client library copies what it publishes.
+type encoder struct {
+	subject *subject
+	binary  bool
+	dedupe  bool // set Nats-Msg-Id
+
+	msg     natsgo.Msg
+	payload []byte
+	scratch []byte // subject, then one attribute
+	text    []byte // all header values, one after the other
+	ends    []int  // where each value ends in text
+	names   []string
+	values  []string          // the header's values: slices of one string
+	headers map[string]string // attribute name to header name
+	hashes  map[string]string // source to its hash
+}
+
+func newEncoder(s *subject, content Content, dedupe bool) *encoder {
+	return &encoder{
+		subject: s, binary: content == ContentBinary, dedupe: dedupe,
+		msg:     natsgo.Msg{Header: natsgo.Header{}},
+		headers: map[string]string{}, hashes: map[string]string{},
+	}
+}
+
+// encode returns the message of an event, without a reply subject.
+func (c *encoder) encode(e *schema.Event) *natsgo.Msg {
+	c.scratch = c.subject.appendTo(c.scratch[:0], e)
+	c.msg.Subject, c.msg.Reply = string(c.scratch), ""
+	c.text, c.ends, c.names = c.text[:0], c.ends[:0], c.names[:0]
+	if c.binary {
+		c.scratch = schema.VisitAttributes(e, c.scratch, c.attribute)
+		c.payload = schema.AppendData(c.payload[:0], e)
+	} else {
+		c.text = append(c.text, schema.ContentTypeStructured...)
+		c.value(contentTypeHeader)
+		c.payload = schema.AppendJSON(c.payload[:0], e)
+	}
+	if c.dedupe {
+		c.text = append(c.text, c.hash(e.Connection.Source)...)
+		c.text = append(c.text, '-')
+		c.text = append(c.text, e.ID()...)
+		c.value(messageIDHeader)
+	}
+	c.setHeader()
+	c.msg.Data = c.payload
+	return &c.msg
+}
+
+// attribute adds a CloudEvents attribute as a header. Attribute values are printable
+// ASCII without space, quote and percent, so that the binding's percent-encoding is the identity.
+func (c *encoder) attribute(name string, value []byte) {
+	header, ok := c.headers[name]
+	if !ok {
+		header = attributePrefix + name
+		c.headers[name] = header
+	}
+	c.text = append(c.text, value...)
+	c.value(header)
+}
+
+// value ends the header value that was appended to c.text.
+func (c *encoder) value(name string) {
+	c.names = append(c.names, name)
+	c.ends = append(c.ends, len(c.text))
+}
+
+// setHeader makes the header of the collected values, with one allocation for all of them.
+func (c *encoder) setHeader() {
+	clear(c.msg.Header)
+	text := string(c.text)
+	if cap(c.values) < len(c.names) {
+		c.values = make([]string, len(c.names))
+	}
+	c.values = c.values[:len(c.names)]
+	start := 0
+	for i, name := range c.names {
+		c.values[i] = text[start:c.ends[i]]
+		c.msg.Header[name] = c.values[i : i+1 : i+1]
+		start = c.ends[i]
+	}
+}
+
+// hash returns 12 characters for a source: 72 bits, so that two sources never share ids.
+func (c *encoder) hash(source string) string {
+	if h, ok := c.hashes[source]; ok {
+		return h
+	}
+	if len(c.hashes) >= maxSources {
+		clear(c.hashes)
+	}
+	sum := sha256.Sum256([]byte(source))
+	h := base64.RawURLEncoding.EncodeToString(sum[:9])
+	c.hashes[source] = h
+	return h
+}
+
+// messageSize returns the sizes of a message on the wire: its header block, and that with the payload.
+func messageSize(m *natsgo.Msg) (header, total int) {
+	if len(m.Header) > 0 {
+		header = len("NATS/1.0\r\n\r\n")
+		for name, values := range m.Header {
+			for _, v := range values {
+				header += len(name) + len(": \r\n") + len(v)
+			}
+		}
+	}
+	return header, header + len(m.Data)
+}

@@ -1,0 +1,159 @@
+package nats
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Error is a failure that an operator may have to act on, in one line.
+type Error struct {
+	// Op is what was being done: "connect to nats://…", "stream VIRTCAST".
+	Op string
+	// Hint says what to change; "" where nothing but waiting helps.
+	Hint string
+	Err  error
+}
+
+// Error returns "op: what happened; hint".
+func (e *Error) Error() string {
+	text := e.Op + ": " + strings.TrimPrefix(e.Err.Error(), "nats: ")
+	text = strings.Join(strings.Fields(text), " ")
+	if e.Hint != "" {
+		text += "; " + e.Hint
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// connectError explains why no connection could be made.
+func (s *Sink) connectError(err error) error {
+	return &Error{Op: "connect to " + redact(s.cfg.URL), Hint: s.connectHint(err), Err: err}
+}
+
+func (s *Sink) connectHint(err error) string {
+	var (
+		unknownAuthority x509.UnknownAuthorityError
+		hostname         x509.HostnameError
+		invalid          x509.CertificateInvalidError
+		record           tls.RecordHeaderError
+		alert            tls.AlertError
+		path             *fs.PathError
+	)
+	switch {
+	case errors.As(err, &path):
+		return "check the path and its permissions"
+	case errors.As(err, &unknownAuthority):
+		return "set tls.ca to the PEM file of the authority that signed the server's certificate"
+	case errors.As(err, &hostname):
+		return "write a host name in url that the server's certificate is made out for"
+	case errors.As(err, &invalid):
+		return "renew the server's certificate, or check this machine's clock"
+	case errors.As(err, &record):
+		return "the server does not speak TLS on this port: check scheme and port of url"
+	case errors.Is(err, natsgo.ErrSecureConnWanted):
+		return "the server offers no TLS: remove tls and write nats:// in url, or enable TLS on the server"
+	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"):
+		return "set tls.cert and tls.key to a client certificate that the server's authority signed"
+	case errors.Is(err, natsgo.ErrAuthExpired), errors.Is(err, natsgo.ErrAccountAuthExpired):
+		return "the credentials have expired: get new ones"
+	case errors.Is(err, natsgo.ErrAuthRevoked):
+		return "the credentials were revoked: get new ones"
+	case errors.Is(err, natsgo.ErrAuthorization):
+		return s.authHint()
+	case errors.Is(err, natsgo.ErrNkeysNotSupported):
+		return "the server knows no nkeys: use another way to log in"
+	case errors.Is(err, errCredentials):
+		return "" // Says it already.
+	case errors.Is(err, natsgo.ErrNoServers), errors.Is(err, errDial):
+		return "start the server, or correct url"
+	}
+	return ""
+}
+
+// authHint says what to check where the server refused the credentials.
+func (s *Sink) authHint() string {
+	methods := s.cfg.authMethods()
+	switch {
+	case methods == nil && !strings.Contains(s.cfg.URL, "@"):
+		return "the server wants a login: set username and password, token, nkey or creds"
+	case methods == nil:
+		return "check the credentials in url"
+	case methods[0] == "username":
+		return fmt.Sprintf("check username %q and its password", s.cfg.Username)
+	case methods[0] == "token":
+		return "check token"
+	case methods[0] == "nkey":
+		return "add the public key of the nkey file to the server's users"
+	}
+	return "check that creds belongs to an account and operator that the server knows"
+}
+
+// streamError explains why the stream could not be asked for or created.
+func (s *Sink) streamError(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		hint = fmt.Sprintf("set create: true, or run: nats stream add %s --subjects '%s'", s.cfg.Stream, s.subject.filter())
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		hint = "give the account JetStream limits on the server"
+	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, natsgo.ErrNoResponders):
+		hint = "start the server with JetStream (-js), or set mode: core"
+	case errors.Is(err, natsgo.ErrPermissionViolation):
+		hint = fmt.Sprintf("let this user publish to $JS.API.STREAM.INFO.%s and subscribe to _INBOX.>", s.cfg.Stream)
+	case errors.Is(err, errNoAnswer):
+		hint = "check that the JetStream cluster has a leader and that this account may use it"
+	case isCode(err, codeSubjectsOverlap):
+		hint = fmt.Sprintf("another stream listens on %s: set stream to its name, or change subject", s.subject.filter())
+	case isCode(err, codeNoSuitablePeers), isCode(err, codeReplicasNotSupported):
+		hint = fmt.Sprintf("%d replicas need a cluster of as many servers: set replicas: 1, or add servers", s.cfg.Replicas)
+	case isCode(err, codeStorageExceeded), isCode(err, codeMemoryExceeded), isCode(err, codeAccountResources):
+		hint = "lower max_bytes, or raise the server's or the account's JetStream limits"
+	}
+	return &Error{Op: "stream " + s.cfg.Stream, Hint: hint, Err: err}
+}
+
+// publishError explains why publishing failed.
+func (s *Sink) publishError(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, natsgo.ErrNoResponders):
+		hint = fmt.Sprintf("no stream listens on %s, or it has no leader now: check stream %s", s.subject.filter(), s.cfg.Stream)
+	case errors.Is(err, natsgo.ErrPermissionViolation):
+		hint = fmt.Sprintf("let this user publish to %s and subscribe to _INBOX.>", s.subject.filter())
+	case isCode(err, codeStoreFailed) && strings.Contains(err.Error(), "exceeded"):
+		hint = fmt.Sprintf("stream %s is full and refuses new messages: raise its limits, or set its discard policy to old", s.cfg.Stream)
+	case isCode(err, codeInsufficientResources), isCode(err, codeAccountResources):
+		hint = "the server or the account has no JetStream storage left: free some, or raise the limits"
+	case isCode(err, codeSealed):
+		hint = fmt.Sprintf("stream %s is sealed for ever: set stream to another one", s.cfg.Stream)
+	}
+	return &Error{Op: "publish to " + redact(s.cfg.URL), Hint: hint, Err: err}
+}
+
+// Error codes of the JetStream API that the client library has no names for.
+const (
+	codeAccountResources      jetstream.ErrorCode = 10002
+	codeNoSuitablePeers       jetstream.ErrorCode = 10005
+	codeInsufficientResources jetstream.ErrorCode = 10023
+	codeMemoryExceeded        jetstream.ErrorCode = 10028
+	codeStorageExceeded       jetstream.ErrorCode = 10047
+	codeSubjectsOverlap       jetstream.ErrorCode = 10065
+	codeReplicasNotSupported  jetstream.ErrorCode = 10074
+	codeStoreFailed           jetstream.ErrorCode = 10077
+	codeSealed                jetstream.ErrorCode = 10109
+	codeHeaderTooLarge        jetstream.ErrorCode = 10097
+)
+
+func isCode(err error, code jetstream.ErrorCode) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == code
+}

@@ -1,0 +1,275 @@
+package nats
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+var (
+	// errDial is in the error when no TCP connection could be made.
+	errDial = errors.New("dial")
+	// errCredentials is in the error when a credentials file cannot be used.
+	errCredentials = errors.New("credentials")
+	// errAckTimeout is returned when acknowledgements are due and none came in time.
+	errAckTimeout = errors.New("no acknowledgement in time")
+	// errLost is returned when the connection ends while something is under way.
+	errLost = errors.New("connection lost")
+)
+
+// replyRoom is how many replies are kept for a Deliver that is busy publishing. It is
+// more than can be under way.
+const replyRoom = 4 * max(lanesWindow, batchFlow*batchFlows)
+
+// link is one connection to a server. It never reconnects. Where anything was sent and not
+// answered, it is closed, so that no reply can be taken for another one's.
+type link struct {
+	nc    *natsgo.Conn
+	inbox string // replies go to subjects below it
+	// replies receives what arrives below inbox.
+	replies chan *natsgo.Msg
+	// fault is closed at the first asynchronous error, such as a missing permission.
+	fault chan struct{}
+	// closed is closed once the client library is done with the connection.
+	closed chan struct{}
+	fit    Fit
+	// generation numbers the uses of inbox.
+	generation uint64
+
+	mu       sync.Mutex // guards what follows
+	conns    []net.Conn
+	aborted  bool
+	faultErr error // why fault is closed
+}
+
+// dialFunc makes a func the client library's dialer.
+type dialFunc func(network, address string) (net.Conn, error)
+
+func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
+
+// dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout per server, or until ctx ends.
+func dial(ctx context.Context, cfg Config) (*link, error) {
+	l := &link{
+		replies: make(chan *natsgo.Msg, replyRoom),
+		fault:   make(chan struct{}),
+		closed:  make(chan struct{}),
+	}
+	defer context.AfterFunc(ctx, l.abort)()
+	var dialErr error
+	options := []natsgo.Option{
+		natsgo.Name("virtcast"),
+		natsgo.NoReconnect(),
+		natsgo.Timeout(cfg.ConnectTimeout),
+		natsgo.FlusherTimeout(cfg.AckTimeout),
+		natsgo.PingInterval(20 * time.Second),
+		natsgo.SetCustomDialer(dialFunc(func(network, address string) (net.Conn, error) {
+			d := net.Dialer{Timeout: cfg.ConnectTimeout}
+			conn, err := d.DialContext(ctx, network, address)
+			if err != nil {
+				dialErr = fmt.Errorf("%w: %w", errDial, err)
+				return nil, err
+			}
+			dialErr = nil
+			return conn, l.add(conn)
+		})),
+		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { l.fail(err) }),
+		natsgo.ClosedHandler(func(*natsgo.Conn) { close(l.closed) }),
+	}
+	auth, err := authOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if l.nc, err = natsgo.Connect(cfg.URL, append(options, auth...)...); err != nil {
+		l.abort()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, natsgo.ErrNoServers) && dialErr != nil {
+			return nil, dialErr
+		}
+		return nil, err
+	}
+	l.inbox = l.nc.NewInbox()
+	if _, err := l.nc.ChanSubscribe(l.inbox+".>", l.replies); err != nil {
+		l.close()
+		return nil, fmt.Errorf("subscribe to replies: %w", err)
+	}
+	return l, nil
+}
+
+// add notes a network connection, so that abort can close it.
+func (l *link) add(conn net.Conn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.aborted {
+		return errors.Join(net.ErrClosed, conn.Close())
+	}
+	l.conns = append(l.conns, conn)
+	return nil
+}
+
+// abort makes everything that blocks on the connection return, at once. What was not yet
+// written is lost.
+func (l *link) abort() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aborted = true
+	for _, conn := range l.conns {
+		_ = conn.Close() // It may be closed already.
+	}
+	l.conns = nil
+}
+
+// fail notes an asynchronous error; the first one is enough.
+func (l *link) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.faultErr == nil {
+		l.faultErr = err
+		close(l.fault)
+	}
+}
+
+// asyncError returns the first asynchronous error, or nil.
+func (l *link) asyncError() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faultErr
+}
+
+// close ends the connection and waits for the client library.
+func (l *link) close() {
+	l.abort()
+	l.nc.Close()
+	<-l.closed
+}
+
+// usable reports whether the connection is still there, as far as is known.
+func (l *link) usable() bool { return !l.nc.IsClosed() && l.asyncError() == nil }
+
+// next returns the next reply. Replies that have arrived come first, even when the
+// connection is lost. It returns nil and no error when tick fires.
+func (l *link) next(ctx context.Context, tick <-chan time.Time) (*natsgo.Msg, error) {
+	select {
+	case m := <-l.replies:
+		return m, nil
+	default:
+	}
+	select {
+	case m := <-l.replies:
+		return m, nil
+	case <-tick:
+		return nil, nil
+	case <-l.fault:
+		return nil, l.asyncError()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-l.closed:
+		select {
+		case m := <-l.replies:
+			return m, nil
+		default:
+			return nil, l.lost(ctx)
+		}
+	}
+}
+
+// lost says why the connection is not usable any more.
+func (l *link) lost(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := l.nc.LastError(); err != nil {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return errLost
+}
+
+// authOptions returns how to log in and how to verify the server. Files are read now, so that
+// each connection uses what they hold then.
+func authOptions(cfg Config) ([]natsgo.Option, error) {
+	var options []natsgo.Option
+	switch {
+	case cfg.Username != "":
+		options = append(options, natsgo.UserInfo(cfg.Username, cfg.Password))
+	case cfg.Token != "":
+		options = append(options, natsgo.Token(cfg.Token))
+	case cfg.NKey != "":
+		option, err := natsgo.NkeyOptionFromSeed(cfg.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("nkey file %s: %w; write the path of a file with a user seed (SU…)",
+				cfg.NKey, errors.Join(errCredentials, err))
+		}
+		options = append(options, option)
+	case cfg.Creds != "":
+		option, err := credsOption(cfg.Creds)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, option)
+	}
+	if cfg.TLS == (TLSConfig{}) && !strings.Contains(cfg.URL, "tls://") && !strings.Contains(cfg.URL, "wss://") {
+		return options, nil // Should the server want TLS, the system's authorities are used.
+	}
+	t, err := cfg.TLS.load()
+	if err != nil {
+		return nil, err
+	}
+	return append(options, natsgo.Secure(t)), nil
+}
+
+func credsOption(path string) (natsgo.Option, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("creds file: %w", err)
+	}
+	defer clear(data)
+	token, err := nkeys.ParseDecoratedJWT(data)
+	if err == nil {
+		var pair nkeys.KeyPair
+		if pair, err = nkeys.ParseDecoratedUserNKey(data); err == nil {
+			seed, seedErr := pair.Seed()
+			if seedErr == nil {
+				return natsgo.UserJWTAndSeed(token, string(seed)), nil
+			}
+			err = seedErr
+		}
+	}
+	return nil, fmt.Errorf("creds file %s: %w: %w; write the path of a file made by nsc generate creds", path, errCredentials, err)
+}
+
+// load reads the files of a TLS configuration.
+func (t TLSConfig) load() (*tls.Config, error) {
+	c := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: t.Insecure, //nolint:gosec // The user asks for it by name.
+	}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca %s: %w: no certificate in PEM form", t.CA, errCredentials)
+		}
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert and tls.key: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

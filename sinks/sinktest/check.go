@@ -1,0 +1,72 @@
+package sinktest
+
+import (
+	"fmt"
+
+	"github.com/virtcast/virtcast/schema"
+)
+
+// Report is what a comparison of what was delivered with what is stored has found.
+type Report struct {
+	// Inversions counts events that are stored after a later one of the same domain, or about the
+	// same connection as a whole.
+	Inversions int
+	// Duplicates counts events that are stored again; Lost those that are not stored;
+	// Strange those that nobody delivered.
+	Duplicates, Lost, Strange int
+	// First describes the first fault.
+	First string
+}
+
+// OK reports whether everything is stored, once, in order.
+func (r Report) OK() bool { return r == Report{} }
+
+func (r *Report) note(format string, args ...any) {
+	if r.First == "" {
+		r.First = fmt.Sprintf(format, args...)
+	}
+}
+
+// Check compares the events that were delivered with those that are stored, by source and id.
+func Check(delivered, stored []schema.Event) Report {
+	var r Report
+	index := make(map[string]int, len(delivered))
+	for i := range delivered {
+		index[key(&delivered[i])] = i
+	}
+	seen := make([]bool, len(delivered))
+	last := map[string]int{} // by what must be in order
+	for i := range stored {
+		e := &stored[i]
+		at, ok := index[key(e)]
+		switch {
+		case !ok:
+			r.Strange++
+			r.note("stored event %d, %s, was not delivered", i, key(e))
+			continue
+		case seen[at]:
+			r.Duplicates++
+			r.note("event %s is stored again, at %d", key(e), i)
+			continue
+		}
+		seen[at] = true
+		lane := e.Domain.UUID.String()
+		if e.Domain.UUID.IsZero() {
+			lane = e.Connection.Name
+		}
+		if before, ok := last[lane]; ok && before > at {
+			r.Inversions++
+			r.note("event %s is stored after %s", key(e), key(&delivered[before]))
+		}
+		last[lane] = max(last[lane], at)
+	}
+	for i := range seen {
+		if !seen[i] {
+			r.Lost++
+			r.note("event %s is not stored", key(&delivered[i]))
+		}
+	}
+	return r
+}
+
+func key(e *schema.Event) string { return e.Source() + " " + e.ID() }

@@ -1,0 +1,51 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+
+	"github.com/virtcast/virtcast/schema"
+)
+
+// Driver opens sessions of one connection. It holds nothing between them and may
+// be used by several goroutines.
+type Driver struct {
+	config  Config
+	options Options
+}
+
+// New returns the driver of a connection. It starts nothing. config should have
+// passed Validate; Open reports what it did not.
+func New(config Config, options Options) *Driver {
+	return &Driver{config: config.withDefaults(), options: options}
+}
+
+// Open dials, authenticates, opens the hypervisor read-only and learns who it is. It
+// blocks until then or until ctx ends; ctx does not matter to the session. Any
+// error is an [*Error], and leaves nothing behind.
+//
+// observe is called by the session's reader: one call at a time, in the order of the
+// wire, with at most 64 observations. It must not block, and must not call the session, whose
+// answers the same goroutine reads. Received is the time at which the bytes that
+// completed the frame were read: frames that came in one read share it.
+func (d *Driver) Open(ctx context.Context, observe func([]schema.Observation)) (*Session, error) {
+	if err := d.config.Validate(); err != nil {
+		return nil, wrap(d.config.Name, "open", err)
+	}
+	if d.options.Dial == nil {
+		return nil, wrap(d.config.Name, "open", errors.New("no way to dial was given"))
+	}
+	conn, err := d.options.Dial(ctx)
+	if err != nil {
+		return nil, wrap(d.config.Name, "dial", err)
+	}
+	s := newSession(conn, d.config, d.options, observe)
+	s.start()
+	if err := s.handshake(ctx, d.options.SASL); err != nil {
+		s.end(err)
+		<-s.done
+		return nil, wrap(d.config.Name, "open", err)
+	}
+	s.startKeepalive()
+	return s, nil
+}

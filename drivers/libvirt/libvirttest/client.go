@@ -46,6 +46,7 @@ type Client struct {
 
 	out        []byte
 	spare      []byte // the buffer that the writer does not write from
+	keep       int    // the largest buffer to keep while there is nothing to write
 	outReplies int    // replies in out
 	inWrite    int    // bytes that the writer has in hand
 	writing    bool
@@ -106,7 +107,7 @@ type ClientInfo struct {
 }
 
 func newClient(s *Server, conn net.Conn, number uint64) *Client {
-	c := &Client{server: s, conn: conn, number: number, done: make(chan struct{}), cutAfter: -1}
+	c := &Client{server: s, conn: conn, number: number, done: make(chan struct{}), cutAfter: -1, keep: keepQueue}
 	c.authenticated = slices.Contains(s.opts.Auth, wire.AuthNone)
 	c.changed = sync.NewCond(&c.mu)
 	return c

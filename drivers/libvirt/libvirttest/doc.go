@@ -31,5 +31,7 @@
 //  7. The flavor for QEMU emits lifecycle events only: no migration-iteration, job-completed, reboot and so on. [Server.EmitEvent]
 //     sends whatever a test needs.
 //  8. OPEN knows one URI, and no default one. SASL never succeeds.
-//  9. A close callback (procedure 360) is accepted and never called, as libvirtd's test and QEMU drivers do.
+//  9. A domain's state changes together with its event. libvirtd sends Stopped of an emulator that ended by itself before it
+//     lists the domain as shut off.
+//  10. A close callback (procedure 360) is accepted and never called, as libvirtd's test and QEMU drivers do.
 package libvirttest

@@ -20,9 +20,9 @@ type Domain struct {
 	persistent    bool
 	// defined says that the domain had a persistent definition at some time since it was
 	// started: such a one has id -1 in Stopped even in the test driver.
-	defined bool
-	saved   bool
-	gone    bool
+	defined            bool
+	saved, savedPaused bool
+	gone               bool
 }
 
 // TestDomainUUID is the UUID of the domain "test" of test:///default.

@@ -300,6 +300,7 @@ func (f *firehose) queueFor(c *Client, n int) {
 		part = &firehoseClient{client: c, before: c.events}
 		part.Number, part.First = c.number, f.made
 		f.joined[c] = part
+		c.keep = 2 * (f.opts.Window + n*len(matching)*f.size)
 		f.result.Clients = append(f.result.Clients, FirehoseClient{Number: c.number})
 	}
 	before := len(c.out)
@@ -350,6 +351,8 @@ func (f *firehose) finish() {
 		c := part.client
 		c.mu.Lock()
 		part.Written, part.Closed = c.events-part.before, c.why
+		c.keep = keepQueue
+		c.trimLocked()
 		c.mu.Unlock()
 		byNumber[part.Number] = part
 	}

@@ -63,7 +63,8 @@ const (
 	runningUnpaused int32 = 5
 	runningWakeup   int32 = 8
 
-	pausedUser int32 = 1
+	pausedUser      int32 = 1
+	pausedMigration int32 = 2
 
 	shutoffUnknown   int32 = 0
 	shutoffShutdown  int32 = 1
@@ -89,6 +90,7 @@ var (
 	startedWakeup     = step{2, 4}
 	suspendedPaused   = step{3, 0}
 	suspendedMigrated = step{3, 1}
+	suspendedRestored = step{3, 4}
 	resumedUnpaused   = step{4, 0}
 	resumedMigrated   = step{4, 1}
 	resumedSnapshot   = step{4, 2}

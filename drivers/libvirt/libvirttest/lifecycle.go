@@ -33,22 +33,32 @@ func (d *Domain) run(reason int32) {
 	d.state, d.reason = stateRunning, reason
 }
 
-// stop emits the sequence's last step as the driver does once the process is gone: with
-// id -1, but for a transient domain of the test driver. The steps before it carry the id.
+// stop ends a domain that the driver stopped: Stopped, the sequence's last step, comes once the process is gone and
+// carries id -1, but for a transient domain of the test driver. The steps before it carry the id.
 func (d *Domain) stop(reason int32, steps ...step) {
+	d.end(reason, d.defined || d.server.opts.Flavor != FlavorTest, steps)
+}
+
+// die ends a domain whose process ended by itself: QEMU's driver sends Stopped with the old id then.
+func (d *Domain) die(reason int32, steps ...step) {
+	d.end(reason, d.defined && d.server.opts.Flavor == FlavorTest, steps)
+}
+
+func (d *Domain) end(reason int32, forgetID bool, steps []step) {
 	last := len(steps) - 1
 	d.emit(steps[:last]...)
 	d.state, d.reason = stateShutoff, reason
-	if d.defined || d.server.opts.Flavor != FlavorTest {
+	if forgetID {
 		d.domain.ID = -1
 	}
 	d.emit(steps[last])
+	d.domain.ID = -1
 	if !d.persistent {
 		d.server.remove(d)
 	}
 }
 
-// Start boots a domain that is shut off.
+// Start boots a domain that is shut off. With QEMU, a saved one is restored instead.
 func (d *Domain) Start() error { return d.change(d.start) }
 
 func (d *Domain) start(f Flavor) error {
@@ -58,11 +68,15 @@ func (d *Domain) start(f Flavor) error {
 	if d.active() {
 		return invalidOperation(f.origin(), "domain is already running")
 	}
+	if d.saved && f == FlavorQEMU {
+		d.restore(f)
+		return nil
+	}
 	d.boot()
 	return nil
 }
 
-// StartPaused is virsh start --paused. The test driver refuses it.
+// StartPaused is virsh start --paused; a saved domain is restored. The test driver refuses it.
 func (d *Domain) StartPaused() error {
 	return d.change(func(f Flavor) error {
 		if f == FlavorTest {
@@ -71,9 +85,13 @@ func (d *Domain) StartPaused() error {
 		if d.active() {
 			return invalidOperation(f.origin(), "domain is already running")
 		}
+		started, reason := startedBooted, pausedUser
+		if d.saved {
+			started, reason = startedRestored, pausedMigration
+		}
 		d.run(runningBooted)
-		d.state, d.reason = statePaused, pausedUser
-		d.emit(startedBooted, suspendedPaused)
+		d.state, d.reason = statePaused, reason
+		d.emit(started, suspendedPaused)
 		return nil
 	})
 }
@@ -112,7 +130,7 @@ func (d *Domain) shutdown(f Flavor) error {
 	if err := d.requireActive(); err != nil {
 		return err
 	}
-	d.stop(shutoffShutdown, f.of([]step{stoppedShutdown}, []step{shutdownGuest, stoppedShutdown})...)
+	d.die(shutoffShutdown, f.of([]step{stoppedShutdown}, []step{shutdownGuest, stoppedShutdown})...)
 	return nil
 }
 
@@ -147,7 +165,7 @@ func (d *Domain) Kill() error {
 		if err := d.requireActive(); err != nil {
 			return err
 		}
-		d.stop(shutoffCrashed, stoppedFailed)
+		d.die(shutoffCrashed, stoppedFailed)
 		return nil
 	})
 }
@@ -162,7 +180,7 @@ func (d *Domain) Save() error {
 		if f == FlavorQEMU && d.state == stateRunning {
 			steps = []step{suspendedPaused, stoppedSaved}
 		}
-		d.saved = d.persistent
+		d.saved, d.savedPaused = d.persistent, d.state == statePaused
 		d.stop(shutoffSaved, steps...)
 		return nil
 	})
@@ -185,9 +203,22 @@ func (d *Domain) Restore() error {
 		d.gone = false
 		s.add(d)
 	}
-	d.run(runningRestored)
-	d.emit(f.of([]step{startedRestored}, []step{startedRestored, resumedSnapshot})...)
+	d.restore(f)
 	return nil
+}
+
+// restore leaves the domain as it was saved: a paused one of QEMU stays paused.
+func (d *Domain) restore(f Flavor) {
+	d.run(runningRestored)
+	switch {
+	case f != FlavorQEMU:
+		d.emit(startedRestored)
+	case d.savedPaused:
+		d.state, d.reason = statePaused, pausedMigration
+		d.emit(startedRestored, suspendedRestored)
+	default:
+		d.emit(startedRestored, resumedSnapshot)
+	}
 }
 
 // Rename gives a domain that is shut off another name.

@@ -66,9 +66,9 @@ func (p *peer) send(h wire.Header, payload []byte) {
 	}
 }
 
-// next returns the next frame, or an error after a second without one.
+// next returns the next frame, or an error after half a minute without one.
 func (p *peer) next() (frame, error) {
-	return p.nextWithin(5 * time.Second)
+	return p.nextWithin(30 * time.Second)
 }
 
 func (p *peer) nextWithin(d time.Duration) (frame, error) {

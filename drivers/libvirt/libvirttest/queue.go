@@ -6,7 +6,8 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// keepQueue is the largest buffer that a client keeps while it has nothing to write.
+// keepQueue is the largest buffer that a client keeps while it has nothing to write, unless a
+// firehose is on it.
 const keepQueue = 4 << 10
 
 // frameOverhead is the size of a frame without payload.
@@ -106,19 +107,26 @@ func (c *Client) write() {
 		c.writeLocked()
 	}
 	c.writing = false
-	if cap(c.out) > keepQueue {
-		c.out = nil
-	}
-	c.spare = nil
+	c.trimLocked()
 	if c.closing != "" {
 		c.closeLocked(c.closing)
+	}
+}
+
+// trimLocked lets go of large buffers that are not in use.
+func (c *Client) trimLocked() {
+	if len(c.out) == 0 && cap(c.out) > c.keep {
+		c.out = nil
+	}
+	if cap(c.spare) > c.keep {
+		c.spare = nil
 	}
 }
 
 // writeLocked writes what is queued, with c.mu released meanwhile.
 func (c *Client) writeLocked() {
 	buf, replies := c.out, c.outReplies
-	c.out, c.outReplies = c.spare[:0], 0
+	c.out, c.spare, c.outReplies = c.spare[:0], nil, 0
 	cut := false
 	if c.cutAfter >= 0 {
 		var end, n int
@@ -136,7 +144,7 @@ func (c *Client) writeLocked() {
 	c.events += uint64(events)
 	c.frames += uint64(frames)
 	c.waiting -= replies
-	if !c.closed {
+	if !c.closed && cap(buf) > 0 {
 		c.spare = buf[:0]
 	}
 	switch {

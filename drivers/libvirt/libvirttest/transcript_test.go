@@ -135,24 +135,25 @@ type script struct {
 	target target
 	peers  map[string]*peer
 	lines  strings.Builder
+	uri    string
 }
 
 func newScript(t *testing.T, target target) *script {
-	return &script{t: t, target: target, peers: make(map[string]*peer)}
+	return &script{t: t, target: target, uri: "test:///default", peers: make(map[string]*peer)}
 }
 
 func (s *script) note(format string, args ...any) {
 	fmt.Fprintf(&s.lines, format+"\n", args...)
 }
 
-// connect makes a connection of that name, and opens test:///default unless flags is negative.
+// connect makes a connection of that name, and opens the script's URI unless flags is negative.
 func (s *script) connect(name string, flags int) {
 	s.t.Helper()
 	s.note("# %s connects", name)
 	s.peers[name] = newPeer(s.t, s.target.dial(s.t))
 	if flags >= 0 {
 		s.call(name, "auth list", wire.ProcAuthList)
-		s.call(name, "open", wire.ProcConnectOpen, "test:///default"+optional, flags)
+		s.call(name, "open", wire.ProcConnectOpen, s.uri+optional, flags)
 	}
 }
 
@@ -271,7 +272,7 @@ func (s *script) states(name string) {
 		params := d.TypedParams(wire.MaxTypedParams)
 		found[domain.Name] = fmt.Sprintf("%s id %d %+v", domain.UUID, domain.ID, params)
 	}
-	for _, domain := range []string{"t1", "t2", "t3", "test"} {
+	for _, domain := range []string{"p1", "p2", "t1", "t2", "t3", "test"} {
 		if state, ok := found[domain]; ok {
 			s.note("%s sees %s %s", name, domain, state)
 		}

@@ -167,7 +167,7 @@ func (r *Reader) fill(n int) error {
 func (r *Reader) makeRoom(n int) {
 	unread := r.end - r.start
 	if unread == 0 && len(r.buf) > keepBuffer && n <= keepBuffer {
-		r.buf = nil
+		r.buf, r.start, r.end = nil, 0, 0
 	}
 	size := len(r.buf)
 	switch {

@@ -18,7 +18,8 @@ func (u *URI) remoteCommand() string {
 	return "sh -c " + quote(script)
 }
 
-// helperURI is what virt-ssh-helper gets: the URI as seen on the remote host.
+// helperURI is what virt-ssh-helper gets: the URI as seen on the remote host. Of libvirt 9.0 the helper
+// ignores mode, and acts as with auto.
 func (u *URI) helperURI() string {
 	uri := u.OpenName()
 	if u.Mode == "" {

@@ -15,8 +15,7 @@ import (
 type Conn struct {
 	net.Conn
 	Kind Kind
-	// Encrypted says that nobody on the network can read along: true for TLS and SSH, and for
-	// unix sockets, which are not on the network; false for TCP.
+	// Encrypted is that of the kind, see [Kind.Encrypted].
 	Encrypted bool
 	// Via says in a few words what was reached, for logs: a socket's path, or host, port and user.
 	Via string

@@ -61,6 +61,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// errDates is the reason for not even trying a client certificate, as in libvirt.
+var errDates = errors.New("the client certificate is not valid today")
+
 // config reads the files. hasCert says whether a client certificate was found.
 func (p pki) config(u *URI) (config *tls.Config, hasCert bool, err error) {
 	config = &tls.Config{ServerName: u.host(), MinVersion: tls.VersionTLS12}
@@ -78,10 +81,10 @@ func (p pki) config(u *URI) (config *tls.Config, hasCert bool, err error) {
 	}
 	now := time.Now()
 	if now.After(pair.Leaf.NotAfter) {
-		return nil, false, fmt.Errorf("client certificate %s expired on %s", p.cert, pair.Leaf.NotAfter.Format(time.DateOnly))
+		return nil, false, fmt.Errorf("%w: %s expired on %s", errDates, p.cert, pair.Leaf.NotAfter.Format(time.DateTime))
 	}
 	if now.Before(pair.Leaf.NotBefore) {
-		return nil, false, fmt.Errorf("client certificate %s is not valid before %s", p.cert, pair.Leaf.NotBefore.Format(time.DateTime))
+		return nil, false, fmt.Errorf("%w: %s begins on %s", errDates, p.cert, pair.Leaf.NotBefore.Format(time.DateTime))
 	}
 	// Send it whatever authorities the daemon names: the daemon's refusal says more than silence.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }

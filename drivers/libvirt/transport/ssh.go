@@ -139,15 +139,22 @@ func (r *remoteProgram) explain() error {
 	if said != "" {
 		status += ", saying: " + strings.Join(strings.Fields(said), " ")
 	}
-	return r.uri.fail("ssh", fmt.Errorf("the remote command %s: %w", status, io.EOF), r.uri.remoteHint(exit))
+	return r.uri.fail("ssh", &endedError{"the remote command " + status}, remoteHint(exit))
 }
 
-func (u *URI) remoteHint(exit *ssh.ExitError) string {
+func remoteHint(exit *ssh.ExitError) string {
 	if exit != nil && exit.ExitStatus() == 127 {
-		return "neither virt-ssh-helper nor netcat may be installed on the host; install libvirt-daemon-system or netcat-openbsd, or name netcat with netcat="
+		return "virt-ssh-helper and netcat may be missing on the host; install libvirt there, or name the netcat program with netcat="
 	}
-	return "log in by hand and run: " + u.remoteCommand()
+	return "is libvirt running on the host, and may the user who logs in use its socket (group libvirt)?"
 }
+
+// endedError is an io.EOF with its reason.
+type endedError struct{ reason string }
+
+func (e *endedError) Error() string { return e.reason }
+
+func (e *endedError) Unwrap() error { return io.EOF }
 
 // tailSize is how much of what a remote program says is kept, in bytes: the last.
 const tailSize = 2 << 10

@@ -128,12 +128,12 @@ func TestSSHRemoteProgramFails(t *testing.T) {
 		"not installed": {func(_ string, _ io.ReadWriter, stderr io.Writer) uint32 {
 			_, _ = io.WriteString(stderr, "sh: 1: exec: nc:\n not found\n")
 			return 127
-		}, "the remote command ended with status 127, saying: sh: 1: exec: nc: not found: EOF; neither virt-ssh-helper nor netcat"},
+		}, "the remote command ended with status 127, saying: sh: 1: exec: nc: not found; virt-ssh-helper and netcat may be missing"},
 		"no daemon": {func(_ string, _ io.ReadWriter, stderr io.Writer) uint32 {
 			_, _ = io.WriteString(stderr, strings.Repeat("x", 3*tailSize)+" connection refused")
 			return 1
-		}, "connection refused: EOF; log in by hand and run: sh -c '"},
-		"silent failure": {func(string, io.ReadWriter, io.Writer) uint32 { return 3 }, "the remote command ended with status 3: EOF"},
+		}, "connection refused; is libvirt running on the host"},
+		"silent failure": {func(string, io.ReadWriter, io.Writer) uint32 { return 3 }, "the remote command ended with status 3; is libvirt"},
 		"daemon closed":  {func(string, io.ReadWriter, io.Writer) uint32 { return 0 }, ""},
 	}
 	for name, tc := range tests {

@@ -21,7 +21,7 @@ func (d Dialer) dialTLS(ctx context.Context, u *URI) (*Conn, error) {
 	files := d.locate(u)
 	config, hasCert, err := files.config(u)
 	if err != nil {
-		return nil, u.fail("load certificates", err, pkiHint(u))
+		return nil, u.fail("load certificates", err, pkiHint(u, err))
 	}
 	conn, err := d.connect(ctx, u)
 	if err != nil {
@@ -59,7 +59,10 @@ func open(ctx context.Context, u *URI, session *tls.Conn, files pki, hasCert boo
 	return nil
 }
 
-func pkiHint(u *URI) string {
+func pkiHint(u *URI, err error) string {
+	if errors.Is(err, errDates) {
+		return "have the daemon's authority issue a new one, and check this machine's clock"
+	}
 	if u.PKIPath != "" {
 		return "pkipath= must hold cacert.pem, clientcert.pem and clientkey.pem, all readable for this user"
 	}

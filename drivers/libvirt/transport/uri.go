@@ -21,6 +21,10 @@ const (
 	SSH  Kind = "ssh"
 )
 
+// Encrypted says that nobody on the network can read along: true for TLS and SSH, and for unix sockets,
+// which are not on the network; false for TCP. Passwords go over encrypted transports only.
+func (k Kind) Encrypted() bool { return k == TLS || k == SSH || k == Unix }
+
 // Mode says which sockets are meant: the hypervisor's own daemon (direct, virtqemud),
 // the one daemon for all (legacy, libvirtd or virtproxyd), or whichever is there.
 type Mode string

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 const pageSize = 4096
@@ -265,7 +266,7 @@ func (f *memHandle) WriteAt(p []byte, off int64) (int, error) {
 		if f.fs.room > 0 {
 			if free := f.fs.room - f.fs.used(); grow > free {
 				p = p[:max(0, int64(len(p))-(grow-free))]
-				err = fmt.Errorf("write %s: %w", f.name, errNoSpace)
+				err = fmt.Errorf("write %s: %w", f.name, syscall.ENOSPC)
 			}
 		}
 		if grow = off + int64(len(p)) - int64(len(f.data)); grow > 0 {

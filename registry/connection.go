@@ -133,7 +133,8 @@ func (c *connection) serve(ctx context.Context, s Session, lostAt time.Time) tim
 	}
 	callbacks := newWire(s, c.queue, c.registry.opts.CallTimeout, c.logger)
 	err := c.follow(ctx, callbacks)
-	if err == nil {
+	watched := err == nil
+	if watched {
 		// Here is the place of reconciliation: now that every callback is answered,
 		// s.Domains lists the states as they are; compared with the last known ones, each
 		// difference is an observation (Synthetic, UnobservedSince: lostAt) that belongs directly
@@ -145,6 +146,9 @@ func (c *connection) serve(ctx context.Context, s Session, lostAt time.Time) tim
 		err = c.watch(ctx, s, callbacks)
 	}
 	since := unobservedSince(s)
+	if !watched && !lostAt.IsZero() {
+		since = lostAt // It was never wholly observed: the next gap covers all of it.
+	}
 	// Close waits: after it no observation comes. Why it fails is of no use, the session is over.
 	_ = s.Close()
 	c.queue.release(time.Now().UTC())

@@ -17,7 +17,8 @@
 //   - disconnected, when a later session has registered its callbacks. What comes while it does
 //     waits behind the gap.
 //
-// A gap goes to every sink and every callback that any registration of its connection names.
+// A gap goes to every sink and every callback that any registration of its connection names; that of a connection
+// that none names is dropped.
 //
 // # Wire registrations
 //

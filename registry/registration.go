@@ -99,7 +99,7 @@ type entry struct {
 	// refs is 1 for being registered, and 1 for each dispatch loop that may
 	// still call Callback. Who takes it to 0 calls Release: nobody else can, since 0 never rises again.
 	refs atomic.Int64
-	// gone is set by DeregisterAny: no call of Callback starts after it.
+	// gone is set by DeregisterAny; it is looked at before each call of Callback.
 	gone atomic.Bool
 }
 

@@ -113,9 +113,9 @@ func (r *Registry) RegisterAny(reg Registration) (ID, error) {
 	return e.id, nil
 }
 
-// DeregisterAny ends a registration. No call of its callback starts after it
-// returned; observations that are queued are not seen by it. Sessions that
-// are open stop asking their hypervisor for what nobody wants, in the background.
+// DeregisterAny ends a registration: observations that are queued are not seen by it, nor is
+// the one that is being dispatched, unless the callback is called already; then Release follows the
+// call. Sessions that are open stop asking their hypervisor for what nobody wants, in the background.
 //
 // Release is called before DeregisterAny returns, unless a connection is just
 // calling callbacks for an observation that the registration matches (so in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/virtcast/virtcast/schema"
@@ -79,12 +80,12 @@ func (w *wire) follow(ctx context.Context, want map[wireKey]struct{}) error {
 		}
 	}
 	if changesOver(missing, surplus) {
-		return w.changeOver(ctx, missing, surplus)
+		return w.changeOver(ctx, want, missing, surplus)
 	}
 	if err := w.register(ctx, missing); err != nil {
 		return err
 	}
-	return w.deregister(ctx, surplus)
+	return w.deregister(ctx, w.replaced(want, surplus))
 }
 
 // changesOver reports whether any kind has callbacks to be made and others to be ended that
@@ -101,7 +102,7 @@ func changesOver(missing, surplus []wireKey) bool {
 }
 
 // changeOver is follow while some events come twice.
-func (w *wire) changeOver(ctx context.Context, missing, surplus []wireKey) error {
+func (w *wire) changeOver(ctx context.Context, want map[wireKey]struct{}, missing, surplus []wireKey) error {
 	w.queue.expectCopies()
 	defer w.queue.endCopies()
 	if err := w.register(ctx, missing); err != nil {
@@ -112,25 +113,19 @@ func (w *wire) changeOver(ctx context.Context, missing, surplus []wireKey) error
 		return ctx.Err()
 	}
 	w.queue.forgetCopies(registered.Add(settle / 2))
-	return w.deregister(ctx, w.replaced(missing, surplus))
+	return w.deregister(ctx, w.replaced(want, surplus))
 }
 
-// replaced returns those surplus callbacks whose kind's new callbacks were all made. The others
-// stay: what the hypervisor refused would be lost.
-func (w *wire) replaced(missing, surplus []wireKey) []wireKey {
-	kept := map[schema.Kind]bool{}
-	for _, key := range missing {
-		if _, refused := w.refused[key]; refused {
-			kept[key.kind] = true
+// replaced returns those surplus callbacks of whose kind nothing that is wanted was refused. The
+// others stay, since what they bring would not come otherwise.
+func (w *wire) replaced(want map[wireKey]struct{}, surplus []wireKey) []wireKey {
+	refused := map[schema.Kind]bool{}
+	for key := range w.refused {
+		if _, ok := want[key]; ok {
+			refused[key.kind] = true
 		}
 	}
-	var replaced []wireKey
-	for _, key := range surplus {
-		if !kept[key.kind] {
-			replaced = append(replaced, key)
-		}
-	}
-	return replaced
+	return slices.DeleteFunc(surplus, func(key wireKey) bool { return refused[key.kind] })
 }
 
 func (w *wire) register(ctx context.Context, keys []wireKey) error {

@@ -113,11 +113,17 @@ func TestChangeOverKeepsTheOldWhereTheNewIsRefused(t *testing.T) {
 		h.mu.Lock()
 		h.refuse = map[schema.Kind]bool{schema.KindLifecycle: true}
 		h.mu.Unlock()
-		w.register(lifecycle())
+		all := w.register(lifecycle())
 		settled()
 		h.emit(schema.KindLifecycle, uuidA, 1)
+		w.register(Registration{Kinds: []schema.Kind{kindReboot}})
+		settled()
+		h.emit(schema.KindLifecycle, uuidA, 2)
+		w.deregister(all)
+		settled()
+		h.emit(schema.KindLifecycle, uuidA, 3)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"lifecycle a 1"}, w.journal.lines()); diff != "" {
+		if diff := cmp.Diff([]string{"lifecycle a 1", "lifecycle a 2", "lifecycle a 3"}, w.journal.lines()); diff != "" {
 			t.Errorf("recorded (-want +got):\n%s", diff)
 		}
 	})

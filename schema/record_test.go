@@ -107,8 +107,8 @@ func TestRecordDamaged(t *testing.T) {
 // TestRecordSize holds the size that AppendRecord's comment gives.
 func TestRecordSize(t *testing.T) {
 	event := lifecycleEvent(2, 0)
-	if n := len(AppendRecord(nil, &event, nil)); n > 180 {
-		t.Errorf("a lifecycle record has %d bytes, want 180 at most", n)
+	if n := len(AppendRecord(nil, &event, nil)); n > 150 {
+		t.Errorf("a lifecycle record has %d bytes, want 150 at most", n)
 	}
 }
 

@@ -79,3 +79,22 @@ func (c *ContainerDomain) Virsh(t testing.TB, command string, args ...string) st
 	t.Helper()
 	return c.daemon.Virsh(t, LXC, append([]string{command, c.Name}, args...)...)
 }
+
+// EndInit ends the container's first process, as if it had come to its end.
+func (c *ContainerDomain) EndInit(t testing.TB) {
+	t.Helper()
+	c.daemon.Run(t, "/bin/sh", "-c", `kill -9 $(cat "/proc/$1/task/$1/children")`, "kill", c.controller(t))
+}
+
+// KillController kills libvirt_lxc, the process that looks after the container, with SIGKILL.
+func (c *ContainerDomain) KillController(t testing.TB) {
+	t.Helper()
+	c.daemon.Run(t, "/bin/sh", "-c", `kill -9 "$1"`, "kill", c.controller(t))
+}
+
+// controller returns the controller's pid in the daemon's namespace, which is what the
+// domain's id is.
+func (c *ContainerDomain) controller(t testing.TB) string {
+	t.Helper()
+	return c.Virsh(t, "domid")
+}

@@ -27,6 +27,8 @@ const (
 	// commandTimeout bounds the guest's answer to a command; emulated on a busy
 	// machine it may take seconds.
 	commandTimeout = 30 * time.Second
+	// echoTimeout bounds one attempt to reach a guest that may not be up yet.
+	echoTimeout = time.Second
 )
 
 // Guest is a defined QEMU domain whose guest is the puppet: a boot sector that says R
@@ -99,8 +101,9 @@ func (g *Guest) Virsh(t testing.TB, command string, args ...string) string {
 // AwaitBoot waits until a guest that was just started obeys.
 func (g *Guest) AwaitBoot(t testing.TB) {
 	t.Helper()
-	// A command that it does not know is echoed and has no effect.
-	g.Do(t, '.')
+	// A command that it does not know is echoed and has no effect. What is sent
+	// before the guest is up may be lost.
+	Eventually(t, commandTimeout, func() error { return g.do('.', echoTimeout) })
 }
 
 // Do gives the guest one command and waits for its echo: p powers off, s and d suspend to
@@ -108,18 +111,18 @@ func (g *Guest) AwaitBoot(t testing.TB) {
 // loaded), w lets the watchdog run out, t moves the clock by an hour, b writes 2 MiB to the disk.
 func (g *Guest) Do(t testing.TB, command byte) {
 	t.Helper()
-	if err := g.do(command); err != nil {
+	if err := g.do(command, commandTimeout); err != nil {
 		t.Fatalf("lab: guest %s, command %q: %v", g.Name, command, err)
 	}
 }
 
-func (g *Guest) do(command byte) error {
+func (g *Guest) do(command byte, timeout time.Duration) error {
 	conn, err := net.Dial("unix", g.serial)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // nothing is buffered
-	if err := conn.SetDeadline(time.Now().Add(commandTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte{command}); err != nil {
@@ -134,6 +137,13 @@ func (g *Guest) do(command byte) error {
 			return nil
 		}
 	}
+}
+
+// Redefine defines the guest again, unchanged.
+func (g *Guest) Redefine(t testing.TB) {
+	t.Helper()
+	xml := g.Virsh(t, "dumpxml", "--inactive") // has the UUID, without which it would be another domain
+	g.daemon.Virsh(t, QEMU, "define", g.daemon.WriteXML(t, g.Name, xml))
 }
 
 // Kill kills the guest's emulator with SIGKILL.

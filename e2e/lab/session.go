@@ -18,7 +18,8 @@ const nobody = 65534
 func (d *Daemon) sessionCommand(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "HOME="+d.Dir, "XDG_RUNTIME_DIR="+d.Dir,
-		"XDG_CONFIG_HOME="+d.path("config"), "XDG_CACHE_HOME="+d.path("cache"), "XDG_DATA_HOME="+d.path("data"))
+		"XDG_CONFIG_HOME="+d.path("config"), "XDG_CACHE_HOME="+d.path("cache"), "XDG_DATA_HOME="+d.path("data"),
+		"SASL_CONF_PATH="+d.path("etc/sasl2"))
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}

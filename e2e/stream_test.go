@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/virtcast/virtcast/e2e/lab"
+)
+
+const (
+	streamName = "VIRTCAST"
+	// quiet is how long a stream is watched for events that should not come.
+	quiet = 300 * time.Millisecond
+)
+
+// stream reads what virtcast has published, from the first message on.
+type stream struct {
+	js       jetstream.JetStream
+	messages []message
+}
+
+// openStream connects to a server. The stream itself may come later.
+func openStream(t *testing.T, url string) *stream {
+	t.Helper()
+	nc, err := nats.Connect(url, nats.MaxReconnects(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &stream{js: js}
+}
+
+// read reads what has come since the last read. A message that is no valid event fails
+// the test.
+func (s *stream) read(t *testing.T) error {
+	t.Helper()
+	st, err := s.js.Stream(t.Context(), streamName)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for {
+		raw, err := st.GetMsg(t.Context(), uint64(len(s.messages))+1)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		m, err := decode(raw)
+		if err != nil {
+			t.Errorf("message %d: %v", len(s.messages)+1, err)
+		}
+		s.messages = append(s.messages, m)
+	}
+}
+
+// of returns the lifecycle events of one domain as "event/detail", in order.
+func (s *stream) of(uuid string) []string {
+	var got []string
+	for _, m := range s.messages {
+		if m.Subject() == uuid && strings.HasPrefix(m.Type(), "org.libvirt.domain.lifecycle.") {
+			got = append(got, m.what+"/"+m.detail)
+		}
+	}
+	return got
+}
+
+// expect waits until a domain has as many events as wanted, and fails the test unless they
+// are exactly these.
+func (s *stream) expect(t *testing.T, uuid string, want []string) {
+	t.Helper()
+	deadline := time.Now().Add(lab.Patience)
+	for {
+		if err := s.read(t); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.of(uuid); len(got) >= len(want) || time.Now().After(deadline) {
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("events of %s (-want +got):\n%s", uuid, diff)
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// await waits until a message that fits has come, and returns it.
+func (s *stream) await(t *testing.T, what string, fits func(m message) bool) message {
+	t.Helper()
+	var found message
+	lab.Eventually(t, lab.Patience, func() error {
+		if err := s.read(t); err != nil {
+			return err
+		}
+		for _, m := range s.messages {
+			if fits(m) {
+				found = m
+				return nil
+			}
+		}
+		return fmt.Errorf("no %s among %d messages", what, len(s.messages))
+	})
+	return found
+}
+
+// settle waits until nothing more comes, and checks everything that has come.
+func (s *stream) settle(t *testing.T) {
+	t.Helper()
+	for n := -1; n != len(s.messages); {
+		n = len(s.messages)
+		time.Sleep(quiet)
+		if err := s.read(t); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkPromises(t, s.messages)
+}

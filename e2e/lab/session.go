@@ -14,7 +14,8 @@ import (
 // by root is always a system daemon.
 const nobody = 65534
 
-// sessionCommand returns a command with the environment of the session daemon.
+// sessionCommand returns a command with the environment of the session daemon. There is no namespace to
+// put /etc/sasl2 into, so SASL is told where its configuration is.
 func (d *Daemon) sessionCommand(path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Env = append(os.Environ(), "HOME="+d.Dir, "XDG_RUNTIME_DIR="+d.Dir,

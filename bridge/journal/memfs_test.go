@@ -3,6 +3,7 @@ package journal
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -28,9 +29,37 @@ type memFS struct {
 }
 
 type memFile struct {
-	fs   *memFS
-	data []byte // what the process sees
-	disk []byte // as of the last sync
+	fs    *memFS
+	data  []byte       // what the process sees
+	disk  []byte       // as of the last sync
+	dirty map[int]bool // pages that the next sync writes
+}
+
+func (f *memFile) clone(fs *memFS) *memFile {
+	return &memFile{fs: fs, data: slices.Clone(f.data), disk: slices.Clone(f.disk), dirty: maps.Clone(f.dirty)}
+}
+
+// touch makes the pages of a range dirty.
+func (f *memFile) touch(from, to int) {
+	if f.dirty == nil {
+		f.dirty = map[int]bool{}
+	}
+	for p := from / pageSize; p*pageSize < to; p++ {
+		f.dirty[p] = true
+	}
+}
+
+// flush writes the dirty pages for which keep is true, and the size.
+func (f *memFile) flush(size int, keep func() bool) []byte {
+	p := slices.Clone(f.disk)
+	p = append(p[:min(size, len(p))], make([]byte, max(0, size-len(p)))...)
+	for _, page := range slices.Sorted(maps.Keys(f.dirty)) {
+		at := page * pageSize
+		if end := min(at+pageSize, len(p), len(f.data)); end > at && keep() {
+			copy(p[at:end], f.data[at:end])
+		}
+	}
+	return p
 }
 
 func newMemFS() *memFS {
@@ -47,13 +76,13 @@ func (m *memFS) crash(cut *rand.Rand) *memFS {
 	if cut == nil {
 		for name, f := range m.live {
 			// A page that was not synced yet stays that way.
-			left.live[name] = &memFile{fs: left, data: slices.Clone(f.data), disk: slices.Clone(f.disk)}
+			left.live[name] = f.clone(left)
 		}
 		for name, f := range m.disk {
 			if m.live[name] == f {
 				left.disk[name] = left.live[name]
 			} else {
-				left.disk[name] = &memFile{fs: left, data: slices.Clone(f.data), disk: slices.Clone(f.disk)}
+				left.disk[name] = f.clone(left)
 			}
 		}
 		return left
@@ -65,7 +94,7 @@ func (m *memFS) crash(cut *rand.Rand) *memFS {
 	for name := range m.disk {
 		names[name] = true
 	}
-	for _, name := range slices.Sorted(mapKeys(names)) {
+	for _, name := range slices.Sorted(maps.Keys(names)) {
 		f := m.disk[name]
 		if m.live[name] != f && cut.IntN(2) == 0 {
 			f = m.live[name]
@@ -80,32 +109,13 @@ func (m *memFS) crash(cut *rand.Rand) *memFS {
 	return left
 }
 
-func mapKeys(m map[string]bool) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
 // afterCut returns the synced content with some of the pages, and perhaps the size, written since.
 func (f *memFile) afterCut(cut *rand.Rand) []byte {
-	p := slices.Clone(f.disk)
-	if cut.IntN(2) == 0 { // The size reached the disk.
-		if len(f.data) < len(p) {
-			p = p[:len(f.data)]
-		}
-		p = append(p, make([]byte, len(f.data)-len(p))...)
+	size := len(f.disk)
+	if cut.IntN(2) == 0 {
+		size = len(f.data)
 	}
-	for at := 0; at < len(p); at += pageSize {
-		end := min(at+pageSize, len(p), len(f.data))
-		if end > at && cut.IntN(2) == 0 {
-			copy(p[at:end], f.data[at:end])
-		}
-	}
-	return p
+	return f.flush(size, func() bool { return cut.IntN(2) == 0 })
 }
 
 // step counts an operation and asks whether it shall fail. The lock is held.
@@ -274,6 +284,7 @@ func (f *memHandle) WriteAt(p []byte, off int64) (int, error) {
 		}
 	}
 	copy(f.data[min(off, int64(len(f.data))):], p)
+	f.touch(int(off), int(off)+len(p))
 	return len(p), err
 }
 
@@ -290,20 +301,21 @@ func (f *memHandle) Truncate(size int64) error {
 		return err
 	}
 	f.data = append(f.data[:min(size, int64(len(f.data)))], make([]byte, max(0, size-int64(len(f.data))))...)
+	f.touch(int(size), int(size)+1)
 	return nil
 }
 
-// Sync that fails leaves some pages on disk, as a power cut does.
+// Sync that fails leaves some pages on disk, as a power cut does, and the others are not tried again, as Linux has it.
 func (f *memHandle) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if err := f.fs.step("sync", f.name); err != nil {
-		if len(f.data) > len(f.disk) {
-			f.disk = f.afterCut(rand.New(rand.NewPCG(uint64(f.fs.ops), 1)))
-		}
+		f.disk = f.afterCut(rand.New(rand.NewPCG(uint64(f.fs.ops), 1)))
+		f.dirty = nil
 		return err
 	}
-	f.disk = slices.Clone(f.data)
+	f.disk = f.flush(len(f.data), func() bool { return true })
+	f.dirty = nil
 	return nil
 }
 

@@ -1,0 +1,36 @@
+package schema
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestEventsPage holds docs/events.md to the code: the sample, every attribute and every name.
+func TestEventsPage(t *testing.T) {
+	text, err := os.ReadFile("../docs/events.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample, err := os.ReadFile("samples/lifecycle-started.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{"```json\n" + string(sample) + "```\n"}
+	for _, name := range attributeNames {
+		lines = append(lines, "\n| `"+name+"` | ")
+	}
+	for number, event := range lifecycleEvents {
+		details := make([]string, len(event.details))
+		for i, detail := range event.details {
+			details[i] = fmt.Sprintf("%d `%s`", i, detail)
+		}
+		lines = append(lines, fmt.Sprintf("\n| %d | `%s` | %s |\n", number, event.name, strings.Join(details, ", ")))
+	}
+	for _, line := range lines {
+		if !strings.Contains(string(text), line) {
+			t.Errorf("docs/events.md lacks %q", line)
+		}
+	}
+}

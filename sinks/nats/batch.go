@@ -97,7 +97,7 @@ func (s *Sink) deliverBatch(ctx context.Context, l *link, events []schema.Event)
 func (b *batch) publish(ctx context.Context, m *natsgo.Msg, op string) error {
 	m.Reply = b.prefix + strconv.FormatUint(b.sent+1, 10) + op
 	if err := b.link.nc.PublishMsg(m); err != nil {
-		return errors.Join(b.link.lost(ctx), err)
+		return b.link.publishFailed(ctx, err)
 	}
 	b.sent++
 	return nil
@@ -131,7 +131,7 @@ func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration,
 		default:
 			err := b.link.nc.PublishRequest(subject, b.prefix+strconv.FormatUint(b.sent, 10)+opPing, nil)
 			if err != nil {
-				return errors.Join(b.link.lost(ctx), err)
+				return b.link.publishFailed(ctx, err)
 			}
 		}
 	}

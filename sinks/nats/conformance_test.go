@@ -35,12 +35,12 @@ func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
 		TooLarge: 64 << 10,
 		Break: []sinktest.Break{
 			{Name: "cut connection", Do: func(*testing.T) {
-				p.cutAfter(1 + rand.IntN(200_000))
-				time.Sleep(20 * time.Millisecond)
+				p.cutAfter(1 + rand.IntN(2_000_000))
+				time.Sleep(100 * time.Millisecond)
 			}},
 			{Name: "reset connection", Do: func(*testing.T) {
 				p.cut()
-				time.Sleep(20 * time.Millisecond)
+				time.Sleep(100 * time.Millisecond)
 			}},
 			{Name: "restart server", Do: func(t *testing.T) {
 				srv.restart(t)
@@ -48,6 +48,6 @@ func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
 			}},
 		},
 		Stall:  func(*testing.T) { p.stall() },
-		Events: 20_000,
+		Events: 4000,
 	}
 }

@@ -2,7 +2,6 @@ package nats
 
 import (
 	"context"
-	"errors"
 
 	"github.com/virtcast/virtcast/schema"
 )
@@ -17,7 +16,7 @@ func (s *Sink) deliverCore(ctx context.Context, l *link, events []schema.Event) 
 			break
 		}
 		if err := l.nc.PublishMsg(m); err != nil {
-			return 0, errors.Join(l.lost(ctx), err)
+			return 0, l.publishFailed(ctx, err)
 		}
 	}
 	if tooLarge == nil {

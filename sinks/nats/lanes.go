@@ -3,7 +3,6 @@ package nats
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -107,7 +106,7 @@ func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, e *schema.E
 	}
 	m.Reply = prefix + strconv.Itoa(i)
 	if err := l.nc.PublishMsg(m); err != nil {
-		return errors.Join(l.lost(ctx), err)
+		return l.publishFailed(ctx, err)
 	}
 	s.lanes.inFlight++
 	s.lanes.sent = max(s.lanes.sent, i+1)

@@ -184,6 +184,14 @@ func (l *link) next(ctx context.Context, tick <-chan time.Time) (*natsgo.Msg, er
 	}
 }
 
+// publishFailed returns why a message could not be written.
+func (l *link) publishFailed(ctx context.Context, err error) error {
+	if errors.Is(err, natsgo.ErrConnectionClosed) {
+		return l.lost(ctx)
+	}
+	return fmt.Errorf("%w: %w", errLost, err)
+}
+
 // lost says why the connection is not usable any more.
 func (l *link) lost(ctx context.Context) error {
 	if ctx.Err() != nil {

@@ -53,6 +53,9 @@ type Break struct {
 	Do   func(t *testing.T)
 }
 
+// maxBreaks bounds how often the other side fails in one part of the suite.
+const maxBreaks = 15
+
 // timeout bounds each part of the suite.
 const timeout = 2 * time.Minute
 
@@ -269,8 +272,11 @@ func testBreak(t *testing.T, f Fixture, which int) {
 		select {
 		case err = <-done:
 		default:
-			f.Break[which].Do(t)
-			continue
+			if broken < maxBreaks {
+				f.Break[which].Do(t)
+				continue
+			}
+			err = <-done
 		}
 		t.Logf("%d events, broken %d times", len(events), broken)
 		break

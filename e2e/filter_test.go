@@ -10,7 +10,7 @@ import (
 // A registration that names a domain gets that domain's events only, and asks the daemon for no
 // more: the daemon's own log says for which domain the callback was registered.
 func TestRegistrationOfOneDomain(t *testing.T) {
-	d := lab.Libvirtd(t, lab.Options{Config: []string{`log_filters = "1:libvirt 3:util 3:object 3:rpc 3:json 3:event"`}})
+	d := lab.Libvirtd(t, lab.Options{LogFilters: "1:libvirt 3:util 3:object 3:rpc 3:json 3:event"})
 	d.Hold(t, lab.Test)
 	wanted := d.Define(t, lab.Test, "wanted", lab.TestDomain("wanted"))
 	other := d.Define(t, lab.Test, "other", lab.TestDomain("other"))

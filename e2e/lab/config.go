@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"net"
@@ -31,7 +32,7 @@ func (d *Daemon) prepare(opts Options) error {
 		`auth_unix_rw = "none"`,
 		`auth_unix_ro = "none"`,
 		`log_outputs = "1:stderr"`,
-		`log_filters = "3:remote 4:event 3:util 3:object 3:json 3:node_device 3:rpc"`,
+		fmt.Sprintf("log_filters = %q", cmp.Or(opts.LogFilters, "3:remote 4:event 3:util 3:object 3:json 3:node_device 3:rpc")),
 		fmt.Sprintf("host_uuid = %q", uuid.NewString()),
 	}, append(lines, opts.Config...)...)
 	qemu := []string{

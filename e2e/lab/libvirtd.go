@@ -25,6 +25,9 @@ type Options struct {
 	SASL map[string]string
 	// Session starts a session daemon even where a system one is possible.
 	Session bool
+	// LogFilters are libvirtd's log_filters: "1:libvirt" logs every call of its API. By
+	// default warnings, errors and some infos are logged.
+	LogFilters string
 	// Config is appended to libvirtd.conf.
 	Config []string
 }

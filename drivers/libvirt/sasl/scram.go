@@ -32,13 +32,16 @@ func newScram(c Credentials) (*scramClient, error) {
 	return &scramClient{conversation: client.WithMinIterations(minIterations).NewConversation()}, nil
 }
 
+// Name returns SCRAM-SHA-256.
 func (s *scramClient) Name() string { return ScramSHA256 }
 
+// Start returns the user name and a nonce.
 func (s *scramClient) Start() ([]byte, bool, error) {
 	first, err := s.conversation.Step("")
 	return []byte(first), true, err
 }
 
+// Step proves to the server that the password is known, then checks the proof of the server.
 func (s *scramClient) Step(challenge []byte) ([]byte, bool, error) {
 	if err := checkIterations(string(challenge)); err != nil {
 		return nil, false, err

@@ -320,8 +320,8 @@ func runAsDaemonUser(daemon *lab.Daemon, runtime, command string, stdio io.ReadW
 	shell := exec.Command("/bin/sh", "-c", command)
 	shell.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "LIBVIRT_AUTOSTART=0")
 	shell.Stdout, shell.Stderr = stdio, stderr
-	if info, err := os.Stat(daemon.Socket()); err == nil && os.Geteuid() == 0 {
-		owner := info.Sys().(*syscall.Stat_t)
+	var owner syscall.Stat_t
+	if err := syscall.Stat(daemon.Socket(), &owner); err == nil && os.Geteuid() == 0 {
 		shell.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
 	}
 	stdin, err := shell.StdinPipe()

@@ -29,7 +29,7 @@ func hostKeysFor(u *URI) (*hostKeys, error) {
 	}
 	k := &hostKeys{files: []string{u.KnownHosts}}
 	if u.KnownHosts == "" {
-		candidates := []string{filepath.Join(home(), ".ssh/known_hosts"), "/etc/ssh/ssh_known_hosts"}
+		candidates := []string{filepath.Join(home(), ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}
 		k.files = slices.DeleteFunc(slices.Clone(candidates), func(path string) bool { return !exists(path) })
 		if len(k.files) == 0 {
 			return nil, u.fail("read known hosts", fmt.Errorf("neither %s exists", strings.Join(candidates, " nor ")), keyscanHint(u, candidates[0], ""))

@@ -32,13 +32,13 @@ func (d Dialer) locate(u *URI) pki {
 		etc = "/etc/pki"
 	}
 	p := pki{
-		ca:   filepath.Join(etc, "CA/cacert.pem"),
-		crl:  filepath.Join(etc, "CA/cacrl.pem"),
-		cert: filepath.Join(etc, "libvirt/clientcert.pem"),
-		key:  filepath.Join(etc, "libvirt/private/clientkey.pem"),
+		ca:   filepath.Join(etc, "CA", "cacert.pem"),
+		crl:  filepath.Join(etc, "CA", "cacrl.pem"),
+		cert: filepath.Join(etc, "libvirt", "clientcert.pem"),
+		key:  filepath.Join(etc, "libvirt", "private", "clientkey.pem"),
 	}
 	if dir := home(); dir != "" && !d.root() {
-		user := pkiIn(filepath.Join(dir, ".pki/libvirt"))
+		user := pkiIn(filepath.Join(dir, ".pki", "libvirt"))
 		if exists(user.ca) {
 			p.ca, p.crl = user.ca, user.crl
 		}

@@ -254,52 +254,63 @@ func TestSSHLogin(t *testing.T) {
 		want    string
 	}{
 		"default file": {prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			public, _ := writeKey(t, home+"/.ssh/id_ecdsa", "")
 			return public
 		}},
 		"agent": {prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			public, key := writeKey(t, home+"/unused", "")
 			startAgent(t, key)
 			return public
 		}},
 		"agent only": {query: "&sshauth=agent", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "")
 			return public
 		}, want: "no key to log in with: no agent (SSH_AUTH_SOCK is not set); give a key"},
 		"file only": {query: "&sshauth=privkey", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			public, key := writeKey(t, home+"/unused", "")
 			startAgent(t, key)
 			return public
 		}, want: "id_ed25519 (not there)"},
 		"dead agent": {prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			t.Setenv("SSH_AUTH_SOCK", home+"/gone")
 			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "")
 			return public
 		}},
 		"locked default file": {prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "secret")
 			return public
 		}, want: "id_ed25519 (has a passphrase, left out)"},
 		"locked file": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			t.Chdir(home)
 			public, _ := writeKey(t, home+"/k", "secret")
 			return public
 		}, want: "key k is protected by a passphrase; virtcast never asks for one: load the key into an agent (ssh-add k)"},
 		"locked file with agent": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			t.Chdir(home)
 			public, key := writeKey(t, home+"/k", "secret")
 			startAgent(t, key)
 			return public
 		}},
-		"missing file": {query: "&keyfile=/nowhere", prepare: func(t *testing.T, home string) ssh.PublicKey {
+		"missing file": {query: "&keyfile=/nowhere", prepare: func(t *testing.T, _ string) ssh.PublicKey {
+			t.Helper()
 			return newSigner(t).PublicKey()
 		}, want: "key /nowhere: open /nowhere: no such file or directory; keyfile= must be"},
 		"no key file": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			t.Chdir(home)
 			writeFile(t, home+"/k", []byte("not a key"))
 			return newSigner(t).PublicKey()
 		}, want: "keyfile= must be the path of a private key"},
 		"not let in": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
+			t.Helper()
 			t.Chdir(home)
 			writeKey(t, home+"/k", "")
 			return newSigner(t).PublicKey()

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
@@ -73,7 +74,7 @@ func startSSH(t *testing.T, s *sshServer, authorized ...ssh.PublicKey) *sshServe
 	s.t, s.hostKey = t, newSigner(t)
 	s.config = &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 		for _, a := range authorized {
-			if string(a.Marshal()) == string(key.Marshal()) {
+			if bytes.Equal(a.Marshal(), key.Marshal()) {
 				return &ssh.Permissions{}, nil
 			}
 		}

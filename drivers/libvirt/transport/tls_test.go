@@ -114,7 +114,7 @@ func (a *authority) writePair(template *x509.Certificate, certPath, keyPath stri
 func tlsDaemon(t *testing.T, server tls.Certificate, clients *authority, verdict string) string {
 	t.Helper()
 	config := &tls.Config{Certificates: []tls.Certificate{server}, ClientAuth: tls.RequestClientCert, MinVersion: tls.VersionTLS12}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func tlsDaemon(t *testing.T, server tls.Certificate, clients *authority, verdict
 			if err != nil {
 				return
 			}
-			serveTLS(conn.(*tls.Conn), pool, verdict)
+			serveTLS(tls.Server(conn, config), pool, verdict)
 		}
 	}()
 	t.Cleanup(func() {
@@ -319,9 +319,8 @@ func TestDialTLSRefusedInHandshake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			etc := t.TempDir()
 			ours.writeCA(etc + "/CA/cacert.pem")
-			listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-				Certificates: []tls.Certificate{ours.pair(leaf(2))}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version, MinVersion: version,
-			})
+			config := &tls.Config{Certificates: []tls.Certificate{ours.pair(leaf(2))}, ClientAuth: tls.RequireAnyClientCert, MaxVersion: version, MinVersion: version}
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -329,7 +328,7 @@ func TestDialTLSRefusedInHandshake(t *testing.T) {
 			go func() {
 				defer close(done)
 				if conn, err := listener.Accept(); err == nil {
-					_ = conn.(*tls.Conn).Handshake()
+					_ = tls.Server(conn, config).Handshake()
 					_ = conn.Close()
 				}
 			}()

@@ -76,13 +76,12 @@ func (d Dialer) runDirs() []string {
 	if d.RunDirs != nil {
 		return d.RunDirs
 	}
-	dirs := []string{"/run/libvirt"}
 	run, err := os.Stat("/run")
 	varRun, errVar := os.Stat("/var/run")
 	if err == nil && errVar == nil && os.SameFile(run, varRun) {
-		return dirs
+		return []string{"/run/libvirt"}
 	}
-	return append(dirs, "/var/run/libvirt")
+	return []string{"/run/libvirt", "/var/run/libvirt"}
 }
 
 func sessionDir() (string, error) {

@@ -126,7 +126,10 @@ func ParseURI(s string) (*URI, error) {
 	if err := u.setParameters(raw.RawQuery); err != nil {
 		return nil, err
 	}
-	return u, u.checkTogether()
+	if err := u.checkTogether(); err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 func checkShape(raw *url.URL, s string) error {

@@ -40,13 +40,19 @@ func libvirtDrivers(log *slog.Logger) driverFactory {
 			KeepaliveCount:    c.Keepalive.Count,
 		}
 		return libvirtDriver{libvirt.New(config, libvirt.Options{
-			Dial: func(ctx context.Context) (net.Conn, error) { return uri.Dial(ctx) },
-			SASL: func(offered []string) (libvirt.Mechanism, error) {
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				conn, err := transport.Dialer{}.Dial(ctx, uri)
+				if err != nil {
+					return nil, err
+				}
+				return conn, nil
+			},
+			SASL: func(offered []string) (sasl.Mechanism, error) {
 				creds, err := sasl.Find(uri.AuthFile, uri.Host)
 				if err != nil {
 					return nil, err
 				}
-				return sasl.Choose(offered, creds, uri.Encrypted())
+				return sasl.Choose(offered, creds, uri.Transport != transport.TCP)
 			},
 			Log: log,
 		})}, nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -62,7 +63,7 @@ func runEmbedded(ctx context.Context, flags runFlags, out, errOut io.Writer) (er
 			return errors.Join(err, j.Close())
 		}
 	}
-	s, err := newService(c, log, j, hypervisor.drivers(log), sinkTools{log: log, stdout: out},
+	s, err := newService(c, log, j, hypervisor.drivers(log), sinkTools{log: log},
 		namedSink{"screen", &screen{newLineWriter(out)}})
 	if err != nil {
 		return err
@@ -129,7 +130,10 @@ func (h *hypervisor) drivers(log *slog.Logger) driverFactory {
 	return func(c ConnectionConfig) (registry.Driver, error) {
 		return libvirtDriver{libvirt.New(
 			libvirt.Config{Name: c.Name, URI: c.URI},
-			libvirt.Options{Dial: h.simulated.Dial, Log: log},
+			libvirt.Options{
+				Dial: func(ctx context.Context) (net.Conn, error) { return h.simulated.DialContext(ctx, "", "") },
+				Log:  log,
+			},
 		)}, nil
 	}
 }
@@ -140,11 +144,7 @@ func (h *hypervisor) live(ctx context.Context) error {
 		return nil
 	}
 	defer h.simulated.Close()
-	err := h.simulated.Demo(ctx, libvirttest.DemoOptions{})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
+	return h.simulated.Scenario(ctx, libvirttest.ScenarioOptions{Seed: uint64(time.Now().UnixNano())})
 }
 
 // introduce says what was chosen and how to subscribe.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -53,6 +54,8 @@ publishes it: ordered per domain, durable once received, every gap declared.`,
   virtcast tail                      # in a second terminal: what is published
   virtcast check -c virtcast.yaml    # is the configuration right, and what would it do?
   virtcast run -c virtcast.yaml`,
+		Args:          knownCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -63,10 +66,26 @@ publishes it: ordered per domain, durable once received, every gap declared.`,
 	return root
 }
 
-// noArgs refuses arguments with an error of the usage kind.
+// knownCommand refuses what is no command, and names the nearest ones.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see virtcast --help"
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{fmt.Errorf("unknown command %q; %s", args[0], hint)}
+}
+
+// noArgs refuses arguments, and flags that exclude each other, with errors of the usage kind.
 func noArgs(c *cobra.Command, args []string) error {
+	err := c.ValidateFlagGroups()
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s takes no argument, got %q\nsee %s --help", c.CommandPath(), args[0], c.CommandPath())}
+		err = fmt.Errorf("%s takes no argument, got %q", c.CommandPath(), args[0])
+	}
+	if err != nil {
+		return usageError{fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
 	}
 	return nil
 }

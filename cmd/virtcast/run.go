@@ -51,7 +51,7 @@ simulated hypervisor, starts a NATS server with JetStream on the loopback, and p
 				return err
 			}
 			log := newLogger(config.Log, c.ErrOrStderr())
-			return runConfigured(c.Context(), config, log, sinkTools{log: log, stdout: c.OutOrStdout()})
+			return runConfigured(c.Context(), config, log, sinkTools{log: log})
 		},
 	}
 	f := c.Flags()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 
@@ -25,7 +24,6 @@ type builtSink interface {
 type sinkTools struct {
 	log        *slog.Logger
 	registerer prometheus.Registerer
-	stdout     io.Writer
 }
 
 // sinkKind is one row of the table of sinks: all that the program knows of a kind.
@@ -43,23 +41,24 @@ func (s *SinkConfig) kinds() []sinkKind {
 		{
 			key:      "nats",
 			present:  s.NATS != nil,
-			validate: func(p field.Path) error { return s.NATS.WithDefaults().Validate(p) },
+			validate: func(p field.Path) error { return s.NATS.Validate(p) },
 			build: func(name string, t sinkTools) (builtSink, error) {
-				return nats.New(s.NATS.WithDefaults(), nats.Options{
-					Name: name, Logger: t.log, Registerer: t.registerer,
+				return nats.New(*s.NATS, nats.Options{
+					Logger:     t.log.With("sink", name),
+					Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"sink": name}, t.registerer),
 				})
 			},
-			describe: func() string { return s.NATS.WithDefaults().Describe() },
+			describe: func() string { return describeNATS(s.NATS.WithDefaults()) },
 		},
 		{
 			key:      "jsonl",
 			present:  s.JSONL != nil,
 			validate: func(p field.Path) error { return s.JSONL.Validate(p) },
-			build: func(_ string, t sinkTools) (builtSink, error) {
-				return jsonl.New(*s.JSONL, jsonl.Options{Stdout: t.stdout})
+			build: func(string, sinkTools) (builtSink, error) {
+				return jsonl.New(*s.JSONL)
 			},
 			describe: func() string {
-				if s.JSONL.Path == "-" {
+				if s.JSONL.Path == jsonl.Stdout {
 					return "CloudEvents as JSON lines on standard output"
 				}
 				return "CloudEvents as JSON lines appended to " + s.JSONL.Path
@@ -95,4 +94,16 @@ func (s *SinkConfig) validate(p field.Path, f *field.Faults) {
 		return
 	}
 	f.Join(kind.validate(p.Key(kind.key)))
+}
+
+// describeNATS says in one line what a NATS sink does.
+func describeNATS(c nats.Config) string {
+	if c.Mode == nats.ModeCore {
+		return fmt.Sprintf("core NATS at %s, at most once, subjects %s, %s CloudEvents", c.Servers(), c.Subject, c.Content)
+	}
+	stream := "stream " + c.Stream
+	if c.Create {
+		stream += " (made if missing)"
+	}
+	return fmt.Sprintf("NATS JetStream at %s, %s, subjects %s, %s CloudEvents", c.Servers(), stream, c.Subject, c.Content)
 }

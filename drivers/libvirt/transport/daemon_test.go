@@ -297,7 +297,7 @@ func TestVirtSSHHelperReachesSessionDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/k", "")
+	public, _ := writeKey(t, home+"/k")
 	for _, dir := range []string{runtime, filepath.Dir(runtime), home} {
 		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for the daemon's user
 			t.Fatal(err)

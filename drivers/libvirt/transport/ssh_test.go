@@ -66,7 +66,7 @@ func startAgent(t *testing.T, key any) {
 
 func TestDialSSH(t *testing.T) {
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/.ssh/id_ed25519", "")
+	public, _ := writeKey(t, home+"/.ssh/id_ed25519")
 	commands := make(chan string, 1)
 	server := startSSH(t, &sshServer{exec: func(command string, stdio io.ReadWriter, _ io.Writer) uint32 {
 		commands <- command
@@ -120,7 +120,7 @@ func TestDialSSH(t *testing.T) {
 
 func TestSSHRemoteProgramFails(t *testing.T) {
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/k", "")
+	public, _ := writeKey(t, home+"/k")
 	tests := map[string]struct {
 		exec func(string, io.ReadWriter, io.Writer) uint32
 		want string // "" for a bare EOF
@@ -162,7 +162,7 @@ func TestSSHRemoteProgramFails(t *testing.T) {
 // When the connection is lost under the remote program, readers see the end.
 func TestSSHConnectionLost(t *testing.T) {
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/k", "")
+	public, _ := writeKey(t, home+"/k")
 	server := startSSH(t, &sshServer{exec: func(_ string, stdio io.ReadWriter, _ io.Writer) uint32 {
 		echo(stdio)
 		return 0
@@ -185,7 +185,7 @@ func TestSSHConnectionLost(t *testing.T) {
 
 func TestSSHHostKeys(t *testing.T) {
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/k", "")
+	public, _ := writeKey(t, home+"/k")
 	server := startSSH(t, &sshServer{exec: func(string, io.ReadWriter, io.Writer) uint32 { return 0 }}, public)
 	_, port, err := net.SplitHostPort(server.address)
 	if err != nil {
@@ -255,47 +255,47 @@ func TestSSHLogin(t *testing.T) {
 	}{
 		"default file": {prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
-			public, _ := writeKey(t, home+"/.ssh/id_ecdsa", "")
+			public, _ := writeKey(t, home+"/.ssh/id_ecdsa")
 			return public
 		}},
 		"agent": {prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
-			public, key := writeKey(t, home+"/unused", "")
+			public, key := writeKey(t, home+"/unused")
 			startAgent(t, key)
 			return public
 		}},
 		"agent only": {query: "&sshauth=agent", prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
-			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "")
+			public, _ := writeKey(t, home+"/.ssh/id_ed25519")
 			return public
 		}, want: "no key to log in with: no agent (SSH_AUTH_SOCK is not set); give a key"},
 		"file only": {query: "&sshauth=privkey", prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
-			public, key := writeKey(t, home+"/unused", "")
+			public, key := writeKey(t, home+"/unused")
 			startAgent(t, key)
 			return public
 		}, want: "id_ed25519 (not there)"},
 		"dead agent": {prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
 			t.Setenv("SSH_AUTH_SOCK", home+"/gone")
-			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "")
+			public, _ := writeKey(t, home+"/.ssh/id_ed25519")
 			return public
 		}},
 		"locked default file": {prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
-			public, _ := writeKey(t, home+"/.ssh/id_ed25519", "secret")
+			public, _ := writeLockedKey(t, home+"/.ssh/id_ed25519")
 			return public
 		}, want: "id_ed25519 (has a passphrase, left out)"},
 		"locked file": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
 			t.Chdir(home)
-			public, _ := writeKey(t, home+"/k", "secret")
+			public, _ := writeLockedKey(t, home+"/k")
 			return public
 		}, want: "key k is protected by a passphrase; virtcast never asks for one: load the key into an agent (ssh-add k)"},
 		"locked file with agent": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
 			t.Chdir(home)
-			public, key := writeKey(t, home+"/k", "secret")
+			public, key := writeLockedKey(t, home+"/k")
 			startAgent(t, key)
 			return public
 		}},
@@ -312,7 +312,7 @@ func TestSSHLogin(t *testing.T) {
 		"not let in": {query: "&keyfile=k", prepare: func(t *testing.T, home string) ssh.PublicKey {
 			t.Helper()
 			t.Chdir(home)
-			writeKey(t, home+"/k", "")
+			writeKey(t, home+"/k")
 			return newSigner(t).PublicKey()
 		}, want: "user jo was not let in with no agent (SSH_AUTH_SOCK is not set), k: "},
 	}
@@ -336,7 +336,7 @@ func TestSSHLogin(t *testing.T) {
 
 func TestSSHForwardsWhereNoCommandRuns(t *testing.T) {
 	home := sshHome(t)
-	public, _ := writeKey(t, home+"/k", "")
+	public, _ := writeKey(t, home+"/k")
 	var asked string
 	server := startSSH(t, &sshServer{forward: func(path string, stream io.ReadWriter) {
 		asked = path
@@ -367,7 +367,7 @@ func TestSSHForwardsWhereNoCommandRuns(t *testing.T) {
 
 func TestDialSSHHonoursContext(t *testing.T) {
 	home := sshHome(t)
-	writeKey(t, home+"/k", "")
+	writeKey(t, home+"/k")
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // Accepts in the kernel and never answers.
 	if err != nil {
 		t.Fatal(err)

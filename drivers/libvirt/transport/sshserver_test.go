@@ -44,19 +44,14 @@ func newSigner(t *testing.T) ssh.Signer {
 	return signer
 }
 
-// writeKey makes a key file, protected if passphrase is not empty.
-func writeKey(t *testing.T, path, passphrase string) (ssh.PublicKey, ed25519.PrivateKey) {
+// writeKey makes a key file.
+func writeKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var block *pem.Block
-	if passphrase == "" {
-		block, err = ssh.MarshalPrivateKey(key, "test")
-	} else {
-		block, err = ssh.MarshalPrivateKeyWithPassphrase(key, "test", []byte(passphrase))
-	}
+	block, err := ssh.MarshalPrivateKey(key, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +60,21 @@ func writeKey(t *testing.T, path, passphrase string) (ssh.PublicKey, ed25519.Pri
 	if err != nil {
 		t.Fatal(err)
 	}
+	return public, key
+}
+
+// writeLockedKey makes a key file that is protected by a passphrase, as far as one can see without the passphrase: the
+// encrypted part is noise, since deriving a real key takes seconds under the race detector.
+func writeLockedKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
+	t.Helper()
+	public, key := writeKey(t, path)
+	body := ssh.Marshal(struct {
+		Cipher, KDF, Options string
+		Keys                 uint32
+		Public               []byte
+		Encrypted            []byte
+	}{"aes256-ctr", "bcrypt", "\x00\x00\x00\x10aaaaaaaaaaaaaaaa\x00\x00\x00\x10", 1, public.Marshal(), make([]byte, 144)})
+	writeFile(t, path, encode("OPENSSH PRIVATE KEY", append([]byte("openssh-key-v1\x00"), body...)))
 	return public, key
 }
 

@@ -136,9 +136,8 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 		s.skipUnknown(h)
 		return nil
 	}
-	s.batch = append(s.batch, schema.Observation{})
+	o := s.grow()
 	last := len(s.batch) - 1
-	o := &s.batch[last]
 	id, err := s.decoder.decode(row, payload, o)
 	if err != nil {
 		s.batch = s.batch[:last]
@@ -169,6 +168,15 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 	return nil
 }
 
+// grow appends a zero observation to the batch, which is never full, and returns it.
+func (s *Session) grow() *schema.Observation {
+	if s.batch == nil {
+		s.batch = make([]schema.Observation, 0, maxBatch)
+	}
+	s.batch = append(s.batch, schema.Observation{})
+	return &s.batch[len(s.batch)-1]
+}
+
 // drainHeld moves held events to the batch, in order, as far as it is known whose they are.
 func (s *Session) drainHeld() {
 	for len(s.held) > 0 {
@@ -179,8 +187,8 @@ func (s *Session) drainHeld() {
 		s.mu.Unlock()
 		switch {
 		case known && kind == head.observation.Kind:
-			s.batch = append(s.batch, head.observation)
-			if len(s.batch) >= maxBatch {
+			*s.grow() = head.observation
+			if len(s.batch) == maxBatch {
 				s.flush()
 			}
 		case registering:

@@ -37,7 +37,7 @@ func (d *Driver) Open(ctx context.Context, observe func([]schema.Observation)) (
 	}
 	conn, err := d.options.Dial(ctx)
 	if err != nil {
-		return nil, wrap(d.config.Name, "dial", err)
+		return nil, &Error{Op: "dial", Connection: d.config.Name, Err: err} // dialers give hints of their own
 	}
 	s := newSession(conn, d.config, d.options, observe)
 	s.start()

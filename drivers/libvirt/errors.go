@@ -3,7 +3,6 @@ package libvirt
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"syscall"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
@@ -106,12 +105,6 @@ func hint(err error) string {
 		return "the daemon may be too old, or wants an authentication that it did not ask for"
 	}
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return "the user must be allowed to open the socket: add it to the group libvirt, or use the socket that ends in -ro"
-	case errors.Is(err, fs.ErrNotExist):
-		return "is libvirtd (or the driver's own daemon) installed and its socket enabled?"
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there: is libvirtd running?"
 	case errors.Is(err, wire.ErrFrameLength):
 		return "what answers there may not be libvirtd, or speaks TLS"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):

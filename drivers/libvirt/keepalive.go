@@ -19,34 +19,35 @@ func (s *Session) startKeepalive() {
 
 // tick pings a silent peer at every interval, and ends the session one interval
 // after the last ping that may go unanswered. Any byte from the peer starts the
-// reckoning anew, as with libvirtd's own keepalive.
+// reckoning anew, as with libvirtd's own keepalive. What counts is pings that had their
+// interval, not time: a bridge that was itself stopped for a while accuses nobody.
 func (s *Session) tick() {
 	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
-		return
-	}
-	s.ticks.Add(1) // under mu and before ended is set, so the reader's Wait comes later
-	s.mu.Unlock()
-	defer s.ticks.Done()
-
-	interval, count := s.config.KeepaliveInterval, s.config.KeepaliveCount
-	limit := interval * time.Duration(count+1)
-	idle := s.conn.idle()
-	if idle >= limit {
-		s.end(fmt.Errorf("%w: nothing for %s, %d pings unanswered", ErrPeerSilent, idle.Round(time.Millisecond), count))
-		return
-	}
-	wait := interval - idle
-	if idle >= interval {
-		s.sendPing()
-		wait = min(interval, limit-idle)
-	}
-	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.ended {
-		s.keepalive.Reset(wait)
+	if s.ended {
+		return
 	}
+	interval := s.config.KeepaliveInterval
+	if last := s.conn.last.Load(); last != s.lastAtTick {
+		s.lastAtTick, s.unanswered = last, 0
+		if idle := s.conn.idle(); idle < interval {
+			s.keepalive.Reset(interval - idle)
+			return
+		}
+	}
+	if s.unanswered >= s.config.KeepaliveCount {
+		s.ticks.Go(s.giveUp) // under mu and before ended is set, so the reader's Wait comes later
+		return
+	}
+	s.unanswered++
+	s.sendPing()
+	s.keepalive.Reset(interval)
+}
+
+// giveUp ends the session of a silent peer.
+func (s *Session) giveUp() {
+	s.end(fmt.Errorf("%w: nothing for %s, %d pings unanswered",
+		ErrPeerSilent, s.conn.idle().Round(time.Millisecond), s.config.KeepaliveCount))
 }
 
 // sendPing asks the writer for a ping. It does not block.

@@ -33,7 +33,7 @@ func (s *Session) readFrames() error {
 		if len(s.held) > 0 {
 			s.drainHeld()
 		}
-		if len(s.batch) >= maxBatch || !s.frames.Ready() {
+		if len(s.batch) == maxBatch || !s.frames.Ready() {
 			s.flush()
 		}
 	}

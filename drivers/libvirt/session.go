@@ -16,8 +16,8 @@ import (
 const (
 	// maxCalls is how many calls may be unanswered; libvirtd's max_client_requests is 5.
 	maxCalls = 4
-	// maxBatch is the most observations that the handler is given at once, and so what an idle
-	// session keeps room for (8 KB).
+	// maxBatch is the most observations that the handler is given at once, and so what a
+	// session keeps room for (9 KB) from its first event on.
 	maxBatch = 64
 	// maxHeld is how many events may wait for the answer to a registration: some 2 MB.
 	maxHeld = 16384
@@ -60,6 +60,8 @@ type Session struct {
 	connection  *schema.Connection
 	hypervisor  Hypervisor
 	keepalive   *time.Timer
+	lastAtTick  int64 // conn.last when the keepalive last looked
+	unanswered  int   // pings since then
 
 	// The reader owns what follows.
 	frames  *wire.Reader

@@ -1,0 +1,442 @@
+package libvirt
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/wire"
+	"github.com/virtcast/virtcast/schema"
+)
+
+func wantEvents(t *testing.T, c *collector, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, c.settled()); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
+	}
+}
+
+func TestEventsBeforeReply(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		p.event(0, 1)
+		done := registerAsync(t, s)
+		h, _ := p.expect(wire.ProcDomainEventRegisterAny)
+		p.event(0, 2)
+		p.event(5, 3) // whose id nobody knows yet
+		p.event(0, 4) // known, but behind it
+		p.event(5, 5)
+		wantEvents(t, c, "d 1/0 cb 0", "d 2/0 cb 0")
+		p.reply(h, int32Reply(5))
+		if got := <-done; got != (result{5, nil}) {
+			t.Errorf("register: %+v", got)
+		}
+		p.event(5, 6)
+		wantEvents(t, c, "d 1/0 cb 0", "d 2/0 cb 0", "d 3/0 cb 5", "d 4/0 cb 0", "d 5/0 cb 5", "d 6/0 cb 5")
+		if got := s.Stats(); got.Stale != 0 || got.Events != 6 {
+			t.Errorf("stats = %+v", got)
+		}
+	})
+}
+
+func TestEventsBeforeRefusal(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		done := registerAsync(t, s)
+		h, _ := p.expect(wire.ProcDomainEventRegisterAny)
+		p.event(9, 1)
+		p.event(0, 2)
+		p.refuse(h, wire.CodeNoSupport)
+		err := (<-done).err
+		if !errors.Is(err, ErrUnsupported) || !IsUnsupported(err) {
+			t.Errorf("err = %v, want ErrUnsupported", err)
+		}
+		var own *Error
+		if !errors.As(err, &own) || !own.Permanent() || own.Connection != "scripted" {
+			t.Errorf("err = %#v, want a permanent *Error of the connection", err)
+		}
+		wantEvents(t, c, "d 2/0 cb 0")
+		if got := s.Stats().Stale; got != 1 {
+			t.Errorf("stale = %d, want 1", got)
+		}
+	})
+}
+
+// TestEventsBehindLostRegistration holds that a registration whose answer does not come
+// does not hold up the other callbacks for ever, and that the callback that it may yet become is ended.
+func TestEventsBehindLostRegistration(t *testing.T) {
+	scripted(t, Config{CallTimeout: time.Second}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		done := registerAsync(t, s)
+		late, _ := p.expect(wire.ProcDomainEventRegisterAny)
+		p.event(5, 1)
+		p.event(0, 2)
+		if err := (<-done).err; !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("register: %v, want a time-out", err)
+		}
+		wantEvents(t, c)
+		ping, _ := p.next()
+		if ping.Program != wire.ProgramKeepalive || ping.Procedure != wire.ProcKeepalivePing {
+			t.Fatalf("got %+v, want a ping", ping)
+		}
+		p.write(keepaliveFrame(wire.ProcKeepalivePong))
+		wantEvents(t, c, "d 2/0 cb 0")
+		p.reply(late, int32Reply(5))
+		h, args := p.expect(wire.ProcDomainEventDeregisterAny)
+		if d := wire.NewDecoder(args); d.Int32() != 5 {
+			t.Errorf("deregistered %x, want 5", args)
+		}
+		p.event(5, 3)
+		p.reply(h, nil)
+		register(t, s, p, 6)
+		p.event(6, 4)
+		wantEvents(t, c, "d 2/0 cb 0", "d 4/0 cb 6")
+		if got := s.Stats(); got.Late != 2 || got.Stale != 2 || len(s.slots) != 0 {
+			t.Errorf("stats = %+v, %d slots taken", got, len(s.slots))
+		}
+	})
+}
+
+func TestHeldOverflow(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+		s.maxHeld = 3
+		done := registerAsync(t, s)
+		p.expect(wire.ProcDomainEventRegisterAny)
+		for range 4 {
+			p.event(5, 1)
+		}
+		<-s.Done()
+		if err := s.Err(); !errors.Is(err, ErrOverflow) {
+			t.Errorf("session ended with %v, want ErrOverflow", err)
+		}
+		if err := (<-done).err; !errors.Is(err, ErrClosed) || !errors.Is(err, ErrOverflow) {
+			t.Errorf("register: %v, want both causes", err)
+		}
+	})
+}
+
+func TestDeregister(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 3)
+		if err := s.DeregisterAny(t.Context(), schema.KindLifecycle, 4); !errors.Is(err, ErrNotRegistered) {
+			t.Errorf("unknown id: %v, want ErrNotRegistered", err)
+		}
+		if err := s.DeregisterAny(t.Context(), schema.KindOf(schema.FamilyDomain, 1), 3); !errors.Is(err, ErrNotRegistered) {
+			t.Errorf("id of another kind: %v, want ErrNotRegistered", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.DeregisterAny(t.Context(), schema.KindLifecycle, 3) }()
+		h, _ := p.expect(wire.ProcDomainEventDeregisterAny)
+		p.event(3, 1)
+		p.reply(h, nil)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		p.event(3, 2)
+		wantEvents(t, c, "d 1/0 cb 3")
+		if err := s.DeregisterAny(t.Context(), schema.KindLifecycle, 3); !errors.Is(err, ErrNotRegistered) {
+			t.Errorf("twice: %v, want ErrNotRegistered", err)
+		}
+		if got := s.Stats().Stale; got != 1 {
+			t.Errorf("stale = %d, want 1", got)
+		}
+	})
+}
+
+func TestUnknownKind(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, _ *peer, _ *collector) {
+		for _, kind := range []schema.Kind{
+			schema.KindOf(schema.FamilyDomain, 99), schema.KindOf(schema.FamilyNetwork, 0), schema.KindGap,
+		} {
+			if _, err := s.RegisterAny(t.Context(), kind, nil); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("kind %s: %v, want ErrUnsupported", kind, err)
+			}
+		}
+	})
+}
+
+func TestLateReply(t *testing.T) {
+	scripted(t, Config{CallTimeout: time.Second}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+		done := make(chan error, 1)
+		go func() { _, err := s.call(t.Context(), wire.ProcConnectGetType, nil); done <- err }()
+		late, _ := p.expect(wire.ProcConnectGetType)
+		if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("got %v, want a time-out", err)
+		}
+		if len(s.slots) != 1 {
+			t.Errorf("%d slots are taken, want the one whose answer is out", len(s.slots))
+		}
+		text := make(chan string, 1)
+		go func() { name, _ := s.text(t.Context(), wire.ProcConnectGetHostname, "host name"); text <- name }()
+		h, _ := p.expect(wire.ProcConnectGetHostname)
+		p.reply(late, stringReply("late"))
+		p.reply(h, stringReply("right"))
+		if got := <-text; got != "right" {
+			t.Errorf("got %q, want the answer to the second call", got)
+		}
+		p.reply(late, stringReply("twice"))
+		synctest.Wait()
+		if got := s.Stats(); got.Late != 1 || got.Unknown != 1 || len(s.slots) != 0 {
+			t.Errorf("stats = %+v, %d slots taken", got, len(s.slots))
+		}
+	})
+}
+
+// TestCallsInFlight holds that calls whose callers gave up count as long as the daemon
+// is at them, and that answers may come in any order.
+func TestCallsInFlight(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls []wire.Header
+		done := make(chan error, 6)
+		for range maxCalls {
+			go func() { _, err := s.call(ctx, wire.ProcConnectGetType, nil); done <- err }()
+			h, _ := p.expect(wire.ProcConnectGetType)
+			calls = append(calls, h)
+		}
+		cancel()
+		for range maxCalls {
+			if err := <-done; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want canceled", err)
+			}
+		}
+		go func() { _, err := s.call(t.Context(), wire.ProcConnectGetURI, nil); done <- err }()
+		synctest.Wait()
+		if n := len(s.pending); n != maxCalls {
+			t.Errorf("%d calls are out, want %d", n, maxCalls)
+		}
+		slices.Reverse(calls)
+		for _, h := range calls {
+			p.reply(h, nil)
+		}
+		h, _ := p.expect(wire.ProcConnectGetURI)
+		p.reply(h, stringReply("x"))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSkippedFrames(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		header := func(change func(*wire.Header)) wire.Header { h := eventHeader; change(&h); return h }
+		unknown := []wire.Header{
+			header(func(h *wire.Header) { h.Procedure = 999 }),
+			header(func(h *wire.Header) { h.Version = 2 }),
+			header(func(h *wire.Header) { h.Program = wire.ProgramQEMU }),
+			header(func(h *wire.Header) { h.Program = 1 }),
+			header(func(h *wire.Header) { h.Program = wire.ProgramKeepalive; h.Procedure = 7 }),
+			header(func(h *wire.Header) { h.Type = wire.TypeCall }),
+			header(func(h *wire.Header) { h.Type = wire.TypeStream }),
+			header(func(h *wire.Header) { h.Type = wire.TypeReply; h.Serial = 4711 }),
+			header(func(h *wire.Header) { h.Type = 99 }),
+		}
+		for _, h := range unknown {
+			p.send(h, []byte{0, 0, 0, 0})
+		}
+		for n := range 32 { // an event cut anywhere before its last field
+			p.send(eventHeader, eventFrame(0, 1)[28:][:n&^3])
+		}
+		p.event(0, 77) // a number from the future passes
+		wantEvents(t, c, "d 77/0 cb 0")
+		got := s.Stats()
+		if got.Unknown != uint64(len(unknown)) || got.Undecodable != 32 {
+			t.Errorf("stats = %+v, want %d unknown and 32 undecodable", got, len(unknown))
+		}
+	})
+}
+
+func TestStreamOutOfStep(t *testing.T) {
+	tests := []struct {
+		name  string
+		bytes []byte
+		want  error
+	}{
+		{"garbage", []byte("HTTP/1.1 400 Bad Request"), wire.ErrFrameLength},
+		{"length 0", make([]byte, 4), wire.ErrFrameLength},
+		{"half a frame", eventFrame(0, 1)[:40], io.ErrUnexpectedEOF},
+		{"end", nil, io.EOF},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+				register(t, s, p, 0)
+				p.event(0, 1)
+				_, _ = p.conn.Write(tt.bytes) // the session may hang up before it has read all
+				_ = p.conn.Close()
+				<-s.Done()
+				if err := s.Err(); !errors.Is(err, tt.want) {
+					t.Errorf("session ended with %v, want %v", err, tt.want)
+				}
+				if _, err := s.Domains(t.Context()); !errors.Is(err, ErrClosed) {
+					t.Errorf("domains: %v, want ErrClosed", err)
+				}
+				wantEvents(t, c, "d 1/0 cb 0")
+			})
+		})
+	}
+}
+
+func TestKeepaliveDeath(t *testing.T) {
+	config := Config{KeepaliveInterval: 2 * time.Second, KeepaliveCount: 3}
+	scripted(t, config, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		for range 5 { // a peer that talks needs no ping
+			time.Sleep(1900 * time.Millisecond)
+			p.event(0, 1)
+		}
+		silent := time.Now()
+		if got := s.Stats().PingsSent; got != 0 {
+			t.Errorf("%d pings were sent to a peer that talks", got)
+		}
+		var pings []time.Duration
+		for range 3 {
+			h, _ := p.next()
+			if h.Program != wire.ProgramKeepalive || h.Type != wire.TypeMessage || h.Serial != 0 {
+				t.Fatalf("got %+v, want a ping", h)
+			}
+			pings = append(pings, time.Since(silent))
+		}
+		if diff := cmp.Diff([]time.Duration{2 * time.Second, 4 * time.Second, 6 * time.Second}, pings); diff != "" {
+			t.Errorf("pings (-want +got):\n%s", diff)
+		}
+		<-s.Done()
+		if got, want := time.Since(silent), 8*time.Second; got != want {
+			t.Errorf("noticed after %s, want %s", got, want)
+		}
+		if err := s.Err(); !errors.Is(err, ErrPeerSilent) {
+			t.Errorf("session ended with %v, want ErrPeerSilent", err)
+		}
+		if got := s.LastHeard(); !got.Equal(silent) || got.Location() != time.UTC {
+			t.Errorf("last heard at %s, want %s", got, silent.UTC())
+		}
+		_ = c
+	})
+}
+
+func TestKeepaliveAnswered(t *testing.T) {
+	config := Config{KeepaliveInterval: time.Second, KeepaliveCount: 1}
+	scripted(t, config, func(t *testing.T, s *Session, p *peer, _ *collector) {
+		for range 20 {
+			h, _ := p.next()
+			if h.Procedure != wire.ProcKeepalivePing {
+				t.Fatalf("got %+v, want a ping", h)
+			}
+			p.write(keepaliveFrame(wire.ProcKeepalivePong))
+		}
+		p.write(keepaliveFrame(wire.ProcKeepalivePing))
+		if h, _ := p.next(); h.Procedure != wire.ProcKeepalivePong || h.Program != wire.ProgramKeepalive {
+			t.Errorf("got %+v, want a pong", h)
+		}
+		select {
+		case <-s.Done():
+			t.Errorf("session ended: %v", s.Err())
+		default:
+		}
+		if got := s.Stats(); got.PingsReceived != 1 || got.PingsSent != 20 {
+			t.Errorf("stats = %+v", got)
+		}
+	})
+}
+
+// TestStuckPeer holds that a peer that does not read stops neither the reading nor
+// the session's end.
+func TestStuckPeer(t *testing.T) {
+	config := Config{CallTimeout: 3 * time.Second, KeepaliveInterval: time.Hour}
+	scripted(t, config, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		start := time.Now()
+		for range 100 {
+			p.write(keepaliveFrame(wire.ProcKeepalivePing)) // the first pong already is not read
+			p.event(0, 1)
+		}
+		if got := len(c.settled()); got != 100 {
+			t.Errorf("observed %d events, want 100", got)
+		}
+		<-s.Done()
+		if got, want := time.Since(start), 3*time.Second; got != want {
+			t.Errorf("ended after %s, want %s", got, want)
+		}
+		if err := s.Err(); err == nil {
+			t.Error("the session does not say why it ended")
+		}
+	})
+}
+
+func TestClose(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		done := make(chan error, 2)
+		go func() { done <- s.Close() }()
+		h, _ := p.expect(wire.ProcConnectClose)
+		go func() { _, err := s.Domains(t.Context()); done <- err }()
+		p.event(0, 1)
+		p.reply(h, nil)
+		_ = p.conn.Close()
+		var closed, listed error
+		for range 2 {
+			if err := <-done; errors.Is(err, ErrClosed) {
+				listed = err
+			} else {
+				closed = err
+			}
+		}
+		if closed != nil || listed == nil {
+			t.Errorf("close: %v, list meanwhile: %v", closed, listed)
+		}
+		if err := s.Err(); err != nil {
+			t.Errorf("err = %v after Close, want nil", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("second close: %v", err)
+		}
+		if _, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil); !errors.Is(err, ErrClosed) {
+			t.Errorf("register after close: %v, want ErrClosed", err)
+		}
+		wantEvents(t, c, "d 1/0 cb 0")
+	})
+}
+
+func TestCloseOfDeafPeer(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, _ *peer, _ *collector) {
+		start := time.Now()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := time.Since(start); got != closeTimeout {
+			t.Errorf("close took %s, want %s", got, closeTimeout)
+		}
+	})
+}
+
+func TestBatches(t *testing.T) {
+	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+		register(t, s, p, 0)
+		var sizes []int
+		s.observe = func(batch []schema.Observation) { sizes = append(sizes, len(batch)); c.observe(batch) }
+		var burst []byte
+		for i := range int32(500) {
+			burst = append(burst, eventFrame(0, i)...)
+		}
+		p.write(burst)
+		synctest.Wait()
+		if len(c.seen) != 500 || slices.Max(sizes) > maxBatch || len(sizes) > 60 {
+			t.Errorf("%d events in batches of %v", len(c.seen), sizes)
+		}
+		for i, o := range c.seen {
+			if o.Event != int32(i) || o.Domain.Name != "d" || o.Connection != s.Connection() {
+				t.Fatalf("event %d is %+v", i, o)
+			}
+		}
+		if cap(s.batch) > maxBatch {
+			t.Errorf("an idle session keeps room for %d observations", cap(s.batch))
+		}
+	})
+}

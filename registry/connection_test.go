@@ -51,7 +51,7 @@ func TestDeadConnectionDelaysNobody(t *testing.T) {
 			t.Errorf("%d attempts in an hour, want about 120", failures)
 		}
 		dead.setDown(nil)
-		time.Sleep(DefaultBackoffMax)
+		time.Sleep(DefaultMaxBackoff)
 		synctest.Wait()
 		if s := w.stat("dead"); !s.Up || s.Backoff != 0 {
 			t.Errorf("not up a minute after it came to life: %+v", s)
@@ -156,15 +156,15 @@ func TestBackoffStartsAfreshAfterALongSession(t *testing.T) {
 		defer w.stop()
 		time.Sleep(time.Hour) // The ceiling is 60 s now.
 		h.setDown(nil)
-		time.Sleep(2 * DefaultBackoffMax)
+		time.Sleep(2 * DefaultMaxBackoff)
 		for range 20 {
-			time.Sleep(DefaultBackoffMax)
+			time.Sleep(DefaultMaxBackoff)
 			h.cut()
 			synctest.Wait()
-			if b := w.stat("kvm01").Backoff; b > DefaultBackoffMin {
-				t.Fatalf("waits %v after a session of a minute, want at most %v", b, DefaultBackoffMin)
+			if b := w.stat("kvm01").Backoff; b > DefaultMinBackoff {
+				t.Fatalf("waits %v after a session of a minute, want at most %v", b, DefaultMinBackoff)
 			}
-			time.Sleep(2 * DefaultBackoffMin)
+			time.Sleep(2 * DefaultMinBackoff)
 		}
 	})
 }

@@ -33,7 +33,6 @@ type host struct {
 	delay   time.Duration // of RegisterAny
 	session *hostSession  // the last opened
 	opens   int
-	log     []string // register and deregister calls
 }
 
 type hostCallback struct {
@@ -94,7 +93,6 @@ func (s *hostSession) RegisterAny(ctx context.Context, kind schema.Kind, domain 
 	if s.ended {
 		return 0, errors.New("session ended")
 	}
-	s.host.log = append(s.host.log, "+"+callbackName(kind, domain))
 	if s.host.refuse[kind] {
 		return 0, errRefused
 	}
@@ -121,7 +119,6 @@ func (s *hostSession) DeregisterAny(_ context.Context, kind schema.Kind, id int3
 	}
 	for i, c := range s.callbacks {
 		if c.id == id && c.kind == kind {
-			s.host.log = append(s.host.log, "-"+callbackName(c.kind, c.domain))
 			s.callbacks = slices.Delete(s.callbacks, i, i+1)
 			return nil
 		}
@@ -188,12 +185,6 @@ func (h *host) callbacks() []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-func (h *host) calls() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.log)
 }
 
 // emit sends an event. detail tells events apart.

@@ -116,6 +116,7 @@ func emitUnderLoad(h *host) {
 
 // churn makes one registration and ends it, sometimes inside its callback.
 func churn(t *testing.T, r *Registry, rng *rand.Rand, registered, released *atomic.Int64) {
+	t.Helper()
 	var id atomic.Int64
 	id.Store(-1)
 	var gone atomic.Bool

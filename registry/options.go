@@ -50,8 +50,8 @@ const (
 	DefaultQueueBound   = 16384
 	DefaultCallTimeout  = 30 * time.Second
 	DefaultDrainTimeout = 10 * time.Second
-	DefaultBackoffMin   = time.Second
-	DefaultBackoffMax   = 60 * time.Second
+	DefaultMinBackoff   = time.Second
+	DefaultMaxBackoff   = 60 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -62,10 +62,10 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Backoff.Min <= 0 {
-		o.Backoff.Min = DefaultBackoffMin
+		o.Backoff.Min = DefaultMinBackoff
 	}
 	if o.Backoff.Max <= 0 {
-		o.Backoff.Max = DefaultBackoffMax
+		o.Backoff.Max = DefaultMaxBackoff
 	}
 	if o.QueueBound <= 0 {
 		o.QueueBound = DefaultQueueBound

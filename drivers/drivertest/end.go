@@ -2,32 +2,33 @@ package drivertest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
 
-func testDerailed(t *testing.T, s *suite) {
-	session, _, done := s.open(t)
+func testDerailed(s *suite) {
+	t := s.t
+	session, _, done := s.open()
 	defer done()
-	register(t, session, nil)
+	s.register(session, nil)
 	s.Derail()
 	// At the latest, the peer does not answer any more.
-	await(t, session, patience+s.silence)
+	s.await(session, s.patience+s.silence)
 	if session.Err() == nil {
 		t.Error("Err is nil after the stream was out of step")
 	}
 }
 
-func testSilence(t *testing.T, s *suite) {
-	session, _, done := s.open(t)
+func testSilence(s *suite) {
+	t := s.t
+	session, _, done := s.open()
 	defer done()
-	register(t, session, nil)
+	s.register(session, nil)
 	s.Stall()
 	began := time.Now()
-	await(t, session, s.silence+patience)
+	s.await(session, s.silence+s.patience)
 	// Half as much again, and a second, for a busy machine.
 	if took, limit := time.Since(began), s.silence*3/2+time.Second; took > limit {
 		t.Errorf("a dead peer was noticed after %v, want within %v", took, s.silence)
@@ -36,17 +37,18 @@ func testSilence(t *testing.T, s *suite) {
 		t.Error("Err is nil after the peer fell silent")
 	}
 	if heard, ok := session.(registry.LastHeard); ok {
-		if at := heard.LastHeard(); at.After(began.Add(time.Second)) || at.Before(began.Add(-patience)) {
+		if at := heard.LastHeard(); at.After(began.Add(time.Second)) || at.Before(began.Add(-s.patience)) {
 			t.Errorf("LastHeard is %v, the peer fell silent at %v", at, began)
 		}
 	}
 }
 
 // over checks a session that has ended.
-func over(t *testing.T, s *suite, session registry.Session, h *handler) {
+func (s *suite) over(session registry.Session, h *handler) {
+	t := s.t
 	t.Helper()
 	h.close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
 	if _, err := session.RegisterAny(ctx, schema.KindLifecycle, nil); err == nil {
 		t.Error("RegisterAny succeeded on a session that is over")
@@ -67,12 +69,14 @@ func over(t *testing.T, s *suite, session registry.Session, h *handler) {
 			t.Errorf("Close of a session that is over: %v", err)
 		}
 	}
+	time.Sleep(20 * time.Millisecond) // Time for what must not come.
 	h.report(t)
 }
 
-func testClose(t *testing.T, s *suite) {
-	session, h, _ := s.open(t)
-	register(t, session, nil)
+func testClose(s *suite) {
+	t := s.t
+	session, h, _ := s.open()
+	s.register(session, nil)
 	a, _ := s.Domains()
 	s.Emit(a.UUID, 2, 1)
 	if err := session.Close(); err != nil {
@@ -86,25 +90,27 @@ func testClose(t *testing.T, s *suite) {
 	if err := session.Err(); err != nil {
 		t.Errorf("Err after Close: %v", err)
 	}
-	over(t, s, session, h)
+	s.over(session, h)
 }
 
-func testLoss(t *testing.T, s *suite) {
-	session, h, _ := s.open(t)
-	register(t, session, nil)
+func testLoss(s *suite) {
+	t := s.t
+	session, h, _ := s.open()
+	s.register(session, nil)
 	s.Cut()
-	await(t, session, patience)
+	s.await(session, s.patience)
 	if session.Err() == nil {
 		t.Error("Err is nil after a loss")
 	}
-	over(t, s, session, h)
+	s.over(session, h)
 	if session.Err() == nil {
 		t.Error("Err is nil after a loss and Close")
 	}
 }
 
-func testCallInFlight(t *testing.T, s *suite) {
-	session, h, _ := s.open(t)
+func testCallInFlight(s *suite) {
+	t := s.t
+	session, h, _ := s.open()
 	s.Stall()
 	failed := make(chan error, 1)
 	go func() {
@@ -118,24 +124,25 @@ func testCallInFlight(t *testing.T, s *suite) {
 		if err == nil {
 			t.Error("a call succeeded on a session that was lost")
 		}
-	case <-time.After(patience):
+	case <-time.After(s.patience):
 		t.Fatal("a call was not ended by the loss of the session")
 	}
-	await(t, session, patience)
-	over(t, s, session, h)
+	s.await(session, s.patience)
+	s.over(session, h)
 }
 
-func testOpenAgain(t *testing.T, s *suite) {
+func testOpenAgain(s *suite) {
+	t := s.t
 	a, _ := s.Domains()
 	for i := range int32(3) {
-		session, h, _ := s.open(t)
-		id := register(t, session, nil)
+		session, h, _ := s.open()
+		id := s.register(session, nil)
 		s.Emit(a.UUID, 2, i)
 		if got := h.wait(t, 1)[0]; got.Detail != i || got.CallbackID != id {
 			t.Errorf("session %d observed %s", i, line(got))
 		}
 		s.Cut()
-		await(t, session, patience)
-		over(t, s, session, h)
+		s.await(session, s.patience)
+		s.over(session, h)
 	}
 }

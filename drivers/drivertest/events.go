@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,12 +11,13 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-func testOrder(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testOrder(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	const n = 5000
 	a, b := s.Domains()
-	id := register(t, session, nil)
+	id := s.register(session, nil)
 	want := make([]string, 0, n)
 	for i := range int32(n) {
 		domain := a
@@ -35,19 +35,20 @@ func testOrder(t *testing.T, s *suite) {
 	if first.Connection != session.Connection() || first.Kind != schema.KindLifecycle || first.Domain.UUID != b.UUID {
 		t.Errorf("the first observation is %+v", first)
 	}
-	if age := time.Since(first.Received); age < 0 || age > patience {
+	if age := time.Since(first.Received); age < 0 || age > s.patience {
 		t.Errorf("received %v ago", age)
 	}
 }
 
-func testCopies(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testCopies(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
 	absent := schema.UUID{0xab, 0x5e, 0x27}
-	all := register(t, session, nil)
-	ofA := register(t, session, &a.UUID)
-	ofAbsent := register(t, session, &absent)
+	all := s.register(session, nil)
+	ofA := s.register(session, &a.UUID)
+	ofAbsent := s.register(session, &absent)
 	if all == ofA || all == ofAbsent || ofA == ofAbsent {
 		t.Fatalf("callback ids %d, %d, %d are not distinct", all, ofA, ofAbsent)
 	}
@@ -56,7 +57,7 @@ func testCopies(t *testing.T, s *suite) {
 		s.Emit(a.UUID, 2, i)
 		s.Emit(b.UUID, 3, i)
 	}
-	got := h.sentinel(t, s, b.UUID)
+	got := h.sentinel(s, b.UUID)
 	if len(got) != 3*n {
 		t.Fatalf("got %d observations, want %d", len(got), 3*n)
 	}
@@ -72,13 +73,14 @@ func testCopies(t *testing.T, s *suite) {
 	}
 }
 
-func testOneCallbackPerFilter(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testOneCallbackPerFilter(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
 	a, _ := s.Domains()
-	id := register(t, session, &a.UUID)
+	id := s.register(session, &a.UUID)
 	if _, err := session.RegisterAny(ctx, schema.KindLifecycle, &a.UUID); err == nil {
 		t.Error("the second registration of the same kind and domain succeeded")
 	}
@@ -94,13 +96,14 @@ func testOneCallbackPerFilter(t *testing.T, s *suite) {
 	}
 }
 
-func testBeforeReply(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testBeforeReply(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
-	first := register(t, session, &b.UUID)
+	first := s.register(session, &b.UUID)
 	s.EmitBeforeReply(a.UUID, 2, 41)
-	id := register(t, session, &a.UUID)
+	id := s.register(session, &a.UUID)
 	s.Emit(b.UUID, 2, 42)
 	h.wait(t, 2)
 	want := []string{
@@ -112,18 +115,19 @@ func testBeforeReply(t *testing.T, s *suite) {
 	}
 }
 
-func testAfterDeregister(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testAfterDeregister(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
-	register(t, session, &b.UUID)
+	s.register(session, &b.UUID)
 	stop := flood(s, a.UUID)
 	defer stop()
 	for range 20 {
 		before := len(h.all())
-		id := register(t, session, &a.UUID)
+		id := s.register(session, &a.UUID)
 		h.wait(t, before+1)
-		deregister(t, session, id)
+		s.deregister(session, id)
 		seen := h.all()
 		time.Sleep(time.Millisecond)
 		if late := h.all()[len(seen):]; len(late) > 0 {
@@ -133,7 +137,7 @@ func testAfterDeregister(t *testing.T, s *suite) {
 	stop()
 	before := len(h.all())
 	s.EmitStale(2, 1)
-	if got := h.sentinel(t, s, b.UUID); len(got) != before {
+	if got := h.sentinel(s, b.UUID); len(got) != before {
 		t.Errorf("%s came from a callback that does not exist", line(got[before]))
 	}
 }
@@ -161,13 +165,15 @@ func flood(s *suite, domain schema.UUID) (stop func()) {
 	})
 }
 
-func testUnknownNumbers(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testUnknownNumbers(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	a, _ := s.Domains()
-	id := register(t, session, nil)
-	var want []string
-	for _, numbers := range [][2]int32{{99, 0}, {2, 999}, {-1, -1}, {1<<31 - 1, -1 << 31}} {
+	id := s.register(session, nil)
+	unknown := [][2]int32{{99, 0}, {2, 999}, {-1, -1}, {1<<31 - 1, -1 << 31}}
+	want := make([]string, 0, len(unknown))
+	for _, numbers := range unknown {
 		s.Emit(a.UUID, numbers[0], numbers[1])
 		want = append(want, fmt.Sprintf("%s %d/%d callback %d", a.Name, numbers[0], numbers[1], id))
 	}
@@ -177,25 +183,27 @@ func testUnknownNumbers(t *testing.T, s *suite) {
 	}
 }
 
-func testRefusedKind(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testRefusedKind(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
 	if _, err := session.RegisterAny(ctx, s.Refused(), nil); err == nil {
 		t.Error("RegisterAny succeeded for a kind that the hypervisor refuses")
 	}
 	a, _ := s.Domains()
-	register(t, session, nil)
+	s.register(session, nil)
 	s.Emit(a.UUID, 2, 1)
 	h.wait(t, 1)
 }
 
-func testUndecodable(t *testing.T, s *suite) {
-	session, h, done := s.open(t)
+func testUndecodable(s *suite) {
+	t := s.t
+	session, h, done := s.open()
 	defer done()
 	a, _ := s.Domains()
-	id := register(t, session, nil)
+	id := s.register(session, nil)
 	s.Emit(a.UUID, 2, 1)
 	s.EmitUndecodable()
 	s.Emit(a.UUID, 2, 2)

@@ -12,7 +12,8 @@ import (
 
 // handler keeps what a driver observes, and notes what it does wrong.
 type handler struct {
-	inside atomic.Int32
+	patience time.Duration
+	inside   atomic.Int32
 	// more has an element when something came.
 	more chan struct{}
 
@@ -23,7 +24,9 @@ type handler struct {
 	problems     []string
 }
 
-func newHandler() *handler { return &handler{more: make(chan struct{}, 1)} }
+func newHandler(patience time.Duration) *handler {
+	return &handler{patience: patience, more: make(chan struct{}, 1)}
+}
 
 func (h *handler) observe(batch []schema.Observation) {
 	concurrent := h.inside.Add(1) != 1
@@ -81,8 +84,9 @@ func (h *handler) all() []schema.Observation {
 }
 
 func (h *handler) lines() []string {
-	lines := []string{}
-	for _, o := range h.all() {
+	all := h.all()
+	lines := make([]string, 0, len(all))
+	for _, o := range all {
 		lines = append(lines, line(o))
 	}
 	return lines
@@ -91,7 +95,7 @@ func (h *handler) lines() []string {
 // wait waits until at least n observations came, and returns them all.
 func (h *handler) wait(t *testing.T, n int) []schema.Observation {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(h.patience)
 	defer timeout.Stop()
 	for {
 		if all := h.all(); len(all) >= n {
@@ -106,11 +110,11 @@ func (h *handler) wait(t *testing.T, n int) []schema.Observation {
 }
 
 // sentinel sends an event that tells that all before it has come, and waits for it.
-func (h *handler) sentinel(t *testing.T, s *suite, domain schema.UUID) []schema.Observation {
-	t.Helper()
+func (h *handler) sentinel(s *suite, domain schema.UUID) []schema.Observation {
+	s.t.Helper()
 	const event = 7777
 	s.Emit(domain, event, 0)
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(h.patience)
 	defer timeout.Stop()
 	for {
 		all := h.all()
@@ -122,7 +126,7 @@ func (h *handler) sentinel(t *testing.T, s *suite, domain schema.UUID) []schema.
 		select {
 		case <-h.more:
 		case <-timeout.C:
-			t.Fatalf("the last event did not come; came %q", h.lines())
+			s.t.Fatalf("the last event did not come; came %q", h.lines())
 		}
 	}
 }

@@ -15,6 +15,8 @@ type Harness struct {
 	// Silence is within what time the driver, as New configures it, promises to notice a dead
 	// peer. Short is welcome.
 	Silence time.Duration
+	// Patience is how long the suite waits for what should take a moment; 0 is 20 s.
+	Patience time.Duration
 }
 
 // Hypervisor is the other end of a driver. Its methods may be called by several goroutines.

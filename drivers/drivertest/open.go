@@ -2,14 +2,14 @@ package drivertest
 
 import (
 	"context"
-	"testing"
 	"time"
 
 	"github.com/virtcast/virtcast/schema"
 )
 
-func testIdentity(t *testing.T, s *suite) {
-	session, _, done := s.open(t)
+func testIdentity(s *suite) {
+	t := s.t
+	session, _, done := s.open()
 	defer done()
 	c := session.Connection()
 	if c == nil {
@@ -29,15 +29,16 @@ func testIdentity(t *testing.T, s *suite) {
 	if err := session.Err(); err != nil {
 		t.Errorf("Err of an open session: %v", err)
 	}
-	register(t, session, nil)
+	s.register(session, nil)
 }
 
-func testOpenRefused(t *testing.T, s *suite) {
+func testOpenRefused(s *suite) {
+	t := s.t
 	s.Refuse(true)
 	before := s.Connections()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
-	h := newHandler()
+	h := newHandler(s.patience)
 	session, err := s.driver.Open(ctx, h.observe)
 	if err == nil || session != nil {
 		t.Errorf("Open = %v, %v, want nil and an error", session, err)
@@ -49,16 +50,17 @@ func testOpenRefused(t *testing.T, s *suite) {
 		t.Errorf("Open tried %d times, want once", n)
 	}
 	s.Refuse(false)
-	_, _, done := s.open(t)
+	_, _, done := s.open()
 	done()
 }
 
-func testOpenContext(t *testing.T, s *suite) {
+func testOpenContext(s *suite) {
+	t := s.t
 	s.Mute()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	session, err := s.driver.Open(ctx, newHandler().observe)
+	session, err := s.driver.Open(ctx, newHandler(s.patience).observe)
 	if err == nil || session != nil {
 		t.Errorf("Open = %v, %v, want nil and an error", session, err)
 	}
@@ -67,16 +69,17 @@ func testOpenContext(t *testing.T, s *suite) {
 	}
 }
 
-func testOpenContextEndsLater(t *testing.T, s *suite) {
+func testOpenContextEndsLater(s *suite) {
+	t := s.t
 	ctx, cancel := context.WithCancel(t.Context())
-	h := newHandler()
+	h := newHandler(s.patience)
 	session, err := s.driver.Open(ctx, h.observe)
 	cancel()
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
 	a, _ := s.Domains()
-	id := register(t, session, nil)
+	id := s.register(session, nil)
 	s.Emit(a.UUID, 2, 0)
 	if got := h.wait(t, 1); got[0].CallbackID != id {
 		t.Errorf("got %s, want callback %d", line(got[0]), id)
@@ -86,8 +89,9 @@ func testOpenContextEndsLater(t *testing.T, s *suite) {
 	}
 }
 
-func testReadOnly(t *testing.T, s *suite) {
-	_, _, done := s.open(t)
+func testReadOnly(s *suite) {
+	t := s.t
+	_, _, done := s.open()
 	defer done()
 	peers := s.Sessions()
 	if len(peers) != 1 {
@@ -98,10 +102,11 @@ func testReadOnly(t *testing.T, s *suite) {
 	}
 }
 
-func testDomains(t *testing.T, s *suite) {
-	session, _, done := s.open(t)
+func testDomains(s *suite) {
+	t := s.t
+	session, _, done := s.open()
 	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
 	states, err := session.Domains(ctx)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// patience is how long the suite waits for what should take a moment.
-const patience = 20 * time.Second
+// defaultPatience is how long the suite waits for what should take a moment.
+const defaultPatience = 20 * time.Second
 
 // Run runs the suite. The subtests bear the numbers of package drivers' list.
 func Run(t *testing.T, harness Harness) {
@@ -23,7 +23,7 @@ func Run(t *testing.T, harness Harness) {
 	}
 	tests := []struct {
 		name string
-		run  func(*testing.T, *suite)
+		run  func(*suite)
 	}{
 		{"1/identity", testIdentity},
 		{"1/refused", testOpenRefused},
@@ -50,7 +50,14 @@ func Run(t *testing.T, harness Harness) {
 		t.Run(test.name, func(t *testing.T) {
 			hypervisor := harness.New(t)
 			before := goleak.IgnoreCurrent()
-			test.run(t, &suite{Hypervisor: hypervisor, silence: harness.Silence, driver: hypervisor.Driver()})
+			s := &suite{
+				Hypervisor: hypervisor, t: t, driver: hypervisor.Driver(),
+				silence: harness.Silence, patience: harness.Patience,
+			}
+			if s.patience <= 0 {
+				s.patience = defaultPatience
+			}
+			test.run(s)
 			// What is left of the hypervisor's side is the hypervisor's to end; it takes a moment.
 			hypervisor.Cut()
 			if err := goleak.Find(before); err != nil {
@@ -60,61 +67,62 @@ func Run(t *testing.T, harness Harness) {
 	}
 }
 
-// suite is one test's hypervisor.
+// suite is one test and its hypervisor.
 type suite struct {
 	Hypervisor
-	driver  registry.Driver
-	silence time.Duration
+	t        *testing.T
+	driver   registry.Driver
+	silence  time.Duration
+	patience time.Duration
 }
 
-// open opens a session, which must succeed. It is closed at the latest by the function
-// returned.
-func (s *suite) open(t *testing.T) (registry.Session, *handler, func()) {
-	t.Helper()
-	h := newHandler()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+// open opens a session, which must succeed. The function returned closes it.
+func (s *suite) open() (registry.Session, *handler, func()) {
+	s.t.Helper()
+	h := newHandler(s.patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
 	session, err := s.driver.Open(ctx, h.observe)
 	if err != nil {
-		t.Fatalf("Open: %v", err)
+		s.t.Fatalf("Open: %v", err)
 	}
 	return session, h, func() {
 		if err := session.Close(); err != nil {
-			t.Errorf("Close: %v", err)
+			s.t.Errorf("Close: %v", err)
 		}
-		h.report(t)
+		h.report(s.t)
 	}
 }
 
 // register registers for lifecycle events, of a domain or of all.
-func register(t *testing.T, session registry.Session, domain *schema.UUID) int32 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func (s *suite) register(session registry.Session, domain *schema.UUID) int32 {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
 	id, err := session.RegisterAny(ctx, schema.KindLifecycle, domain)
 	if err != nil {
-		t.Fatalf("RegisterAny: %v", err)
+		s.t.Fatalf("RegisterAny: %v", err)
 	}
 	return id
 }
 
 // deregister ends a callback for lifecycle events.
-func deregister(t *testing.T, session registry.Session, id int32) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func (s *suite) deregister(session registry.Session, id int32) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
 	if err := session.DeregisterAny(ctx, schema.KindLifecycle, id); err != nil {
-		t.Fatalf("DeregisterAny: %v", err)
+		s.t.Fatalf("DeregisterAny: %v", err)
 	}
 }
 
 // await waits until a session is done.
-func await(t *testing.T, session registry.Session, within time.Duration) {
-	t.Helper()
+func (s *suite) await(session registry.Session, within time.Duration) {
+	s.t.Helper()
 	select {
 	case <-session.Done():
 	case <-time.After(within):
-		t.Fatalf("the session is not done within %v", within)
+		s.t.Fatalf("the session is not done within %v", within)
 	}
 }
 

@@ -75,6 +75,9 @@ func TestCutAtEachByte(t *testing.T) {
 		if want := counts[frames]; got != want || frames > 0 && last != fmt.Sprint(frames-1) {
 			t.Errorf("cut at %d: %d records, state %s, want %d", size, got, last, want)
 		}
+		if left := len(fs.live[firstSegment].data); int64(left) != ends[frames] {
+			t.Errorf("cut at %d: %d bytes left, want %d", size, left, ends[frames])
+		}
 		torn := fmt.Sprintf("%s.%d.torn", firstSegment, ends[frames])
 		kept := fs.live[torn]
 		if size == ends[frames] {

@@ -39,6 +39,9 @@ func newBridge(fromRemote io.Reader, toRemote io.WriteCloser, hangUp func(), exp
 	b.copiers.Go(func() {
 		_, _ = io.Copy(toRemote, far)
 		_ = toRemote.Close()
+		// If the remote side stopped listening first, what it still says must arrive: writes go nowhere
+		// until its output ends, as on a TCP connection that is half closed.
+		_, _ = io.Copy(io.Discard, far)
 	})
 	return b
 }

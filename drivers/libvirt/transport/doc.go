@@ -11,7 +11,8 @@
 //   - Every URI goes to a daemon. libvirt's own library runs some drivers in the calling process
 //     (test:///default, esx://); there is none here. test:///default is asked of the system's
 //     daemon by root and of the user's daemon by others.
-//   - Daemons are never started, and passwords never asked for.
+//   - Daemons are never started (virt-ssh-helper on another host may start a session daemon there), and
+//     passwords never asked for.
 //   - The system's read-only socket is used where there is one.
 //   - ssh is spoken in this process. libssh and libssh2 mean the same as ssh. The files
 //     ~/.ssh/config and /etc/ssh/ssh_config are not read: say user@, port, keyfile= and

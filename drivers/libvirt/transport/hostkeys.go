@@ -86,7 +86,7 @@ func (k *hostKeys) knownTypes(u *URI, check ssh.HostKeyCallback) []string {
 		return nil
 	}
 	var unfit *knownhosts.KeyError
-	if !errors.As(check(u.address(), &net.TCPAddr{IP: net.IPv4zero}, stranger), &unfit) {
+	if !errors.As(check(u.knownAs(), &net.TCPAddr{IP: net.IPv4zero}, stranger), &unfit) {
 		return nil
 	}
 	var types []string

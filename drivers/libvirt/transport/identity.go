@@ -25,11 +25,14 @@ type identity struct {
 	// sources says where they came from, or why not, for messages.
 	sources []string
 	agent   net.Conn
+	// release ends the hold that the context has on agent.
+	release func() bool
 }
 
 // Close ends the connection to the agent.
 func (id *identity) Close() {
 	if id.agent != nil {
+		id.release()
 		_ = id.agent.Close()
 	}
 }
@@ -58,6 +61,10 @@ func identityFor(ctx context.Context, u *URI) (*identity, error) {
 	default:
 		id.signers = fromAgent
 	}
+	if cause := context.Cause(ctx); cause != nil {
+		id.Close()
+		return nil, u.fail("ssh login", cause, "")
+	}
 	if len(id.signers) == 0 {
 		id.Close()
 		return nil, u.fail("ssh login", fmt.Errorf("no key to log in with: %s", strings.Join(id.sources, ", ")),
@@ -81,14 +88,13 @@ func (id *identity) askAgent(ctx context.Context) []ssh.Signer {
 		id.note("agent: %v", err)
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	// The agent is asked again in the handshake, to sign.
+	id.agent, id.release = conn, context.AfterFunc(ctx, func() { _ = conn.Close() })
 	signers, err := agent.NewClient(conn).Signers()
-	if !stop() || err != nil {
-		_ = conn.Close()
+	if err != nil {
 		id.note("agent %s: %v", socket, err)
 		return nil
 	}
-	id.agent = conn
 	id.note("%d keys of agent %s", len(signers), socket)
 	return signers
 }

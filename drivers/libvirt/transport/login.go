@@ -9,6 +9,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
+// knownAs is the address under which the host stands in known_hosts: in lower case.
+func (u *URI) knownAs() string { return strings.ToLower(u.address()) }
+
 // login runs the SSH handshake on conn, which the caller closes on error.
 func (u *URI) login(conn net.Conn, user string, keys *hostKeys, id *identity) (*ssh.Client, error) {
 	config := &ssh.ClientConfig{
@@ -17,7 +20,7 @@ func (u *URI) login(conn net.Conn, user string, keys *hostKeys, id *identity) (*
 		HostKeyCallback:   keys.callback,
 		HostKeyAlgorithms: keys.algorithms,
 	}
-	connection, channels, requests, err := ssh.NewClientConn(conn, u.address(), config)
+	connection, channels, requests, err := ssh.NewClientConn(conn, u.knownAs(), config)
 	if err == nil {
 		return ssh.NewClient(connection, channels, requests), nil
 	}

@@ -40,6 +40,12 @@ func startAgent(t *testing.T, key any) {
 	if err := keyring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
 		t.Fatal(err)
 	}
+	serveAgent(t, keyring)
+}
+
+// serveAgent serves an agent until the test ends.
+func serveAgent(t *testing.T, keyring agent.Agent) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "agent")
 	listener, err := net.Listen("unix", path)
 	if err != nil {
@@ -441,4 +447,51 @@ func TestLoginName(t *testing.T) {
 	if got, err := loginName(mustParse(t, "qemu+ssh://h/system")); err != nil || got == "" {
 		t.Errorf("got %q, %v, want the current user", got, err)
 	}
+}
+
+// An agent that never answers holds nobody up: neither when it is asked for its keys, nor when it
+// is to sign.
+func TestSilentAgent(t *testing.T) {
+	sshHome(t)
+	socket := filepath.Join(t.TempDir(), "agent")
+	listen(t, socket)
+	t.Setenv("SSH_AUTH_SOCK", socket)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := Dialer{}.Dial(ctx, mustParse(t, "qemu+ssh://jo@127.0.0.1:1/system?no_verify=1"))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("asked for keys: got %v, want the context's error", err)
+	}
+
+	stuck := &stuckAgent{Agent: agent.NewKeyring(), entered: make(chan struct{})}
+	public, key := writeKey(t, t.TempDir()+"/k")
+	if err := stuck.Add(agent.AddedKey{PrivateKey: key}); err != nil {
+		t.Fatal(err)
+	}
+	stuck.release = make(chan struct{})
+	serveAgent(t, stuck)
+	t.Cleanup(func() { close(stuck.release) })
+	server := startSSH(t, &sshServer{}, public)
+	ctx, cancel = context.WithCancel(t.Context())
+	go func() {
+		<-stuck.entered
+		cancel()
+	}()
+	_, err = Dialer{}.Dial(ctx, mustParse(t, "qemu+ssh://jo@"+server.address+"/system?no_verify=1"))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("asked to sign: got %v, want the context's error", err)
+	}
+}
+
+// stuckAgent does not sign before it is released.
+type stuckAgent struct {
+	agent.Agent
+	entered, release chan struct{}
+}
+
+// Sign tells that it was called, and waits.
+func (a *stuckAgent) Sign(ssh.PublicKey, []byte) (*ssh.Signature, error) {
+	close(a.entered)
+	<-a.release
+	return nil, errors.New("released")
 }

@@ -8,28 +8,24 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 )
 
-// modular holds the drivers that have a daemon of their own, virtDRIVERd.
-var modular = []string{"bhyve", "ch", "interface", "lxc", "network", "nodedev", "nwfilter", "qemu", "secret", "storage", "vbox", "vz", "xen"}
+// testDriver is the driver that has no daemon of its own.
+const testDriver = "test"
 
 // sockets returns the names of the sockets to try, best first: the hypervisor's own daemon
 // before the one for all, and read-only before read-write. An older daemon, or one
 // that was configured so, has no read-only socket; calls are read-only all the same, by the flag
 // in CONNECT_OPEN.
-func (u *URI) sockets(session bool) ([]string, error) {
+func (u *URI) sockets(session bool) []string {
 	var daemons []string
-	if u.Mode != ModeLegacy && slices.Contains(modular, u.Driver) {
+	if u.Mode != ModeLegacy && u.Driver != testDriver {
 		daemons = append(daemons, "virt"+u.Driver+"d")
 	}
 	if u.Mode != ModeDirect {
 		daemons = append(daemons, "libvirt")
-	}
-	if len(daemons) == 0 {
-		return nil, fmt.Errorf("driver %s has no daemon of its own, so mode=direct finds none; remove mode", u.Driver)
 	}
 	var names []string
 	for _, daemon := range daemons {
@@ -38,22 +34,18 @@ func (u *URI) sockets(session bool) ([]string, error) {
 		}
 		names = append(names, daemon+"-sock")
 	}
-	return names, nil
+	return names
 }
 
 // session says whether the user's own daemon is meant, as libvirt decides it: never for
 // root; else for the path /session, and for the test driver.
 func (d Dialer) session(u *URI) bool {
-	return !d.root() && (u.Path == "/session" || u.Driver == "test")
+	return !d.root() && (u.Path == "/session" || u.Driver == testDriver)
 }
 
 func (d Dialer) socketPaths(u *URI) ([]string, error) {
 	if u.Socket != "" {
 		return []string{u.Socket}, nil
-	}
-	names, err := u.sockets(d.session(u))
-	if err != nil {
-		return nil, u.fail("dial", err, "")
 	}
 	dirs := d.runDirs()
 	if d.session(u) {
@@ -64,7 +56,7 @@ func (d Dialer) socketPaths(u *URI) ([]string, error) {
 		dirs = []string{dir}
 	}
 	var paths []string
-	for _, name := range names {
+	for _, name := range u.sockets(d.session(u)) {
 		for _, dir := range dirs {
 			paths = append(paths, filepath.Join(dir, name))
 		}

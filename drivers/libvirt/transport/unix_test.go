@@ -87,13 +87,6 @@ func TestSessionDirWithoutXDG(t *testing.T) {
 	}
 }
 
-func TestDirectModeWithoutDaemon(t *testing.T) {
-	_, err := Dialer{}.Dial(t.Context(), mustParse(t, "test:///default?mode=direct"))
-	if err == nil || !strings.Contains(err.Error(), "driver test has no daemon of its own") {
-		t.Errorf("got %v, want the reason", err)
-	}
-}
-
 func TestDialUnixTakesTheBestSocket(t *testing.T) {
 	dir := t.TempDir()
 	d := Dialer{RunDirs: []string{dir}, euid: root}

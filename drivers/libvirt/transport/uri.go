@@ -219,6 +219,8 @@ func (u *URI) checkTogether() error {
 	switch {
 	case u.Mode == ModeDirect && (u.Transport == TCP || u.Transport == TLS):
 		return uriError("mode=direct cannot be had over %s, whose port is that of libvirtd or virtproxyd; remove mode", u.Transport)
+	case u.Mode == ModeDirect && u.Driver == testDriver:
+		return uriError("driver test has no daemon of its own, so mode=direct finds none; remove mode")
 	case u.Proxy == ProxyNative && u.Netcat != "":
 		return uriError("proxy=native uses virt-ssh-helper, so netcat= has no meaning; remove one of the two")
 	case u.Proxy == ProxyNative && u.Socket != "":

@@ -124,6 +124,7 @@ func TestParseURIErrors(t *testing.T) {
 		"bad switch":            {"qemu://h/system?no_verify=yes", "neither 0 nor 1"},
 		"bad mode":              {"qemu:///system?mode=x", "mode=x is unknown; it is one of auto direct legacy"},
 		"direct over tls":       {"qemu://h/system?mode=direct", "mode=direct cannot be had over tls"},
+		"direct for test":       {"test:///default?mode=direct", "driver test has no daemon of its own"},
 		"bad proxy":             {"qemu+ssh://h/system?proxy=x", "it is one of auto netcat native"},
 		"native with netcat":    {"qemu+ssh://h/system?proxy=native&netcat=nc", "remove one of the two"},
 		"native with socket":    {"qemu+ssh://h/system?proxy=native&socket=/s", "remove proxy or socket"},

@@ -141,6 +141,9 @@ func playQEMU(s *script) {
 		{2, "destroy", []string{"p1"}},
 	}
 	for _, step := range steps {
+		if s.skip = ""; step.verb == "guest: panic" {
+			s.skip = "event 3/0" // the emulator stops the guest for a moment; the driver may or may not see it
+		}
 		s.change(step.events, []string{"a"}, step.verb, step.args...)
 		s.states("a")
 	}

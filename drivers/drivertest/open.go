@@ -78,6 +78,7 @@ func testOpenContextEndsLater(s *suite) {
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
+	time.Sleep(20 * time.Millisecond) // Time for what must not happen.
 	a, _ := s.Domains()
 	id := s.register(session, nil)
 	s.Emit(a.UUID, 2, 0)

@@ -30,6 +30,9 @@ func Require(t testing.TB, names ...string) {
 	t.Helper()
 	var missing []string
 	for _, name := range names {
+		if name == "lxc" && os.Geteuid() != 0 {
+			unavailable(t, "containers need a system libvirtd; run the tests as root")
+		}
 		programs, ok := parts[name]
 		if !ok {
 			t.Fatalf("lab: nothing is called %q", name)

@@ -43,6 +43,9 @@ func (d *Daemon) Watch(t testing.TB, uri string) *Lines {
 	cmd.Env = append(os.Environ(), "LIBVIRT_LOG_FILTERS=1:libvirt", "LIBVIRT_LOG_OUTPUTS=1:file:"+log)
 	lines := follow(t, cmd)
 	Eventually(t, startTimeout, func() error {
+		if !lines.proc.running() {
+			return &endedError{lines.proc.err}
+		}
 		text, err := os.ReadFile(log)
 		if err == nil && !bytes.Contains(text, []byte("eventID=26")) {
 			err = errors.New("virsh has not registered its events yet")
@@ -54,6 +57,8 @@ func (d *Daemon) Watch(t testing.TB, uri string) *Lines {
 
 // Lines are what a program has written to its standard output so far.
 type Lines struct {
+	proc *process
+
 	mu    sync.Mutex // guards lines
 	lines []string
 }
@@ -67,7 +72,7 @@ func follow(t testing.TB, cmd *exec.Cmd) *Lines {
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	l := &Lines{}
+	l := &Lines{proc: p}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)

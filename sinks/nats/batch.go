@@ -57,8 +57,8 @@ func (s *Sink) deliverBatch(ctx context.Context, l *link, events []schema.Event)
 	var tooLarge error
 	var subject string
 	for i := range events {
-		m := s.encoder.encode(&events[i])
-		if tooLarge = l.check(m); tooLarge != nil {
+		var m *natsgo.Msg
+		if m, tooLarge = s.encode(l, &events[i]); tooLarge != nil {
 			break
 		}
 		subject = m.Subject

@@ -10,17 +10,15 @@ import (
 // everything. Without it, nothing is known: n is then 0.
 func (s *Sink) deliverCore(ctx context.Context, l *link, events []schema.Event) (n int, err error) {
 	var tooLarge error
-	for n = range events {
-		m := s.encoder.encode(&events[n])
-		if tooLarge = l.check(m); tooLarge != nil {
+	for ; n < len(events); n++ {
+		m, err := s.encode(l, &events[n])
+		if err != nil {
+			tooLarge = err
 			break
 		}
 		if err := l.nc.PublishMsg(m); err != nil {
 			return 0, l.publishFailed(ctx, err)
 		}
-	}
-	if tooLarge == nil {
-		n = len(events)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
 	defer cancel()

@@ -3,6 +3,7 @@ package nats
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 
 	natsgo "github.com/nats-io/nats.go"
 
@@ -33,6 +34,7 @@ type encoder struct {
 	text    []byte // all header values, one after the other
 	ends    []int  // where each value ends in text
 	names   []string
+	named   []string          // the names that the header has
 	values  []string          // the header's values: slices of one string
 	headers map[string]string // attribute name to header name
 	hashes  map[string]string // source to its hash
@@ -88,19 +90,23 @@ func (c *encoder) value(name string) {
 	c.ends = append(c.ends, len(c.text))
 }
 
-// setHeader makes the header of the collected values, with one allocation for all of them.
+// setHeader makes the header of the collected values, with one allocation for all of them. The
+// header's values alias c.values, so that a message with the same names as the one before needs no
+// new header.
 func (c *encoder) setHeader() {
-	clear(c.msg.Header)
-	text := string(c.text)
-	if cap(c.values) < len(c.names) {
+	if !slices.Equal(c.names, c.named) {
+		c.named = append(c.named[:0], c.names...)
 		c.values = make([]string, len(c.names))
+		clear(c.msg.Header)
+		for i, name := range c.names {
+			c.msg.Header[name] = c.values[i : i+1 : i+1]
+		}
 	}
-	c.values = c.values[:len(c.names)]
+	text := string(c.text)
 	start := 0
-	for i, name := range c.names {
-		c.values[i] = text[start:c.ends[i]]
-		c.msg.Header[name] = c.values[i : i+1 : i+1]
-		start = c.ends[i]
+	for i, end := range c.ends {
+		c.values[i] = text[start:end]
+		start = end
 	}
 }
 
@@ -118,15 +124,11 @@ func (c *encoder) hash(source string) string {
 	return h
 }
 
-// messageSize returns the sizes of a message on the wire: its header block, and that with the payload.
-func messageSize(m *natsgo.Msg) (header, total int) {
-	if len(m.Header) > 0 {
-		header = len("NATS/1.0\r\n\r\n")
-		for name, values := range m.Header {
-			for _, v := range values {
-				header += len(name) + len(": \r\n") + len(v)
-			}
-		}
+// size returns the sizes of the last message on the wire: its header block, and that with the payload.
+func (c *encoder) size() (header, total int) {
+	header = len("NATS/1.0\r\n\r\n") + len(c.text)
+	for _, name := range c.names {
+		header += len(name) + len(": \r\n")
 	}
-	return header, header + len(m.Data)
+	return header, header + len(c.payload)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -61,7 +62,9 @@ func (s *Sink) connectHint(err error) string {
 		return "the server does not speak TLS on this port: check scheme and port of url"
 	case errors.Is(err, natsgo.ErrSecureConnWanted):
 		return "the server offers no TLS: remove tls and write nats:// in url, or enable TLS on the server"
-	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"):
+	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"),
+		strings.Contains(err.Error(), "after TLS handshake"):
+		// The last one is what is left of the alert when the server was quicker to close.
 		return "set tls.cert and tls.key to a client certificate that the server's authority signed"
 	case errors.Is(err, natsgo.ErrAuthExpired), errors.Is(err, natsgo.ErrAccountAuthExpired):
 		return "the credentials have expired: get new ones"
@@ -93,6 +96,9 @@ func (s *Sink) authHint() string {
 		return "check token"
 	case methods[0] == "nkey":
 		return "add the public key of the nkey file to the server's users"
+	}
+	if expires := credsExpiry(s.cfg.Creds); !expires.IsZero() && expires.Before(time.Now()) {
+		return fmt.Sprintf("the credentials expired at %s: get new ones", expires.UTC().Format(time.RFC3339))
 	}
 	return "check that creds belongs to an account and operator that the server knows"
 }

@@ -99,8 +99,8 @@ func (s *Sink) deliverLanes(ctx context.Context, l *link, events []schema.Event)
 
 // sendLane publishes event i. A message that is too large only ends the delivery there.
 func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, e *schema.Event, i int) error {
-	m := s.encoder.encode(e)
-	if err := l.check(m); err != nil {
+	m, err := s.encode(l, e)
+	if err != nil {
 		s.lanes.fail(i, err)
 		return nil
 	}

@@ -239,16 +239,18 @@ func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("%s of %d bytes is larger than the %d that fit", e.what, e.size, e.limit)
 }
 
-// check returns a *tooLargeError for a message that is too large for the server or the stream.
-func (l *link) check(m *natsgo.Msg) error {
-	header, total := messageSize(m)
+// encode returns the message of an event, or a *tooLargeError when it is too large for the server
+// or the stream. The message is valid until the next call.
+func (s *Sink) encode(l *link, e *schema.Event) (*natsgo.Msg, error) {
+	m := s.encoder.encode(e)
+	header, total := s.encoder.size()
 	switch {
 	case total > l.fit.MaxMessage:
-		return &tooLargeError{"message", total, l.fit.MaxMessage}
+		return nil, &tooLargeError{"message", total, l.fit.MaxMessage}
 	case header > maxHeader && l.fit.Stream != "":
-		return &tooLargeError{"header", header, maxHeader}
+		return nil, &tooLargeError{"header", header, maxHeader}
 	}
-	return nil
+	return m, nil
 }
 
 // permanent turns the server's refusal of a message for its size into a *tooLargeError.

@@ -125,7 +125,17 @@ func TestLibvirtdUnixAndTCP(t *testing.T) {
 		if want := "unix " + daemon.SocketRO(); conn.Via != want {
 			t.Errorf("got %s, want the read-only socket %s", conn.Via, want)
 		}
+		return
 	}
+	runtime := t.TempDir()
+	if err := os.Mkdir(runtime+"/libvirt", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(daemon.Socket(), runtime+"/libvirt/libvirt-sock"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_RUNTIME_DIR", runtime)
+	reach(t, daemon, Dialer{euid: ordinary}, "qemu:///session")
 }
 
 func TestLibvirtdTLS(t *testing.T) {

@@ -153,11 +153,23 @@ func TestPackages(t *testing.T) {
 					commented = append(commented, filepath.Base(file))
 				}
 			}
-			// A package of one file needs no doc.go beside it.
-			if n := len(p.sources()); n > 1 && !slices.Equal(commented, []string{"doc.go"}) || n == 1 && len(commented) != 1 {
+			if !commentInPlace(p, commented) {
 				t.Errorf("the package comment is in %q, want it in doc.go and nowhere else", commented)
 			}
 		})
+	}
+}
+
+// commentInPlace reports whether exactly one file has the package comment, and that one is
+// doc.go, or a command's main.go, or the only one that there is.
+func commentInPlace(p listed, commented []string) bool {
+	switch {
+	case len(p.sources()) == 0:
+		return true
+	case len(commented) != 1:
+		return false
+	default:
+		return commented[0] == "doc.go" || commented[0] == "main.go" && p.Name == "main" || len(p.sources()) == 1
 	}
 }
 

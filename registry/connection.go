@@ -139,7 +139,8 @@ func (c *connection) serve(ctx context.Context, s Session, lostAt time.Time) tim
 		// s.Domains lists the states as they are; compared with the last known ones, each
 		// difference is an observation (Synthetic, UnobservedSince: lostAt) that belongs directly
 		// behind the gap, before what the callbacks have brought meanwhile.
-		// The queue is held until release, so that it can be put there.
+		// The queue is held until release, so that it can be put there; a first session, after a
+		// restart of the bridge, will have to be held as well.
 		c.queue.release(time.Now().UTC())
 		c.update(func(s *status) { s.up = true })
 		c.logger.InfoContext(ctx, "watching", keyURI, s.Connection().URI, keySource, s.Connection().Source, keyCallbacks, len(callbacks.have))

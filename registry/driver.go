@@ -55,6 +55,7 @@ func DriverOf[S Session](open func(ctx context.Context, observe func([]schema.Ob
 
 type openFunc[S Session] func(ctx context.Context, observe func([]schema.Observation)) (S, error)
 
+// Open calls open.
 func (open openFunc[S]) Open(ctx context.Context, observe func([]schema.Observation)) (Session, error) {
 	s, err := open(ctx, observe)
 	if err != nil {

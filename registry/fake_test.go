@@ -55,7 +55,7 @@ type hostSession struct {
 	callbacks []hostCallback
 }
 
-func (h *host) Open(ctx context.Context, observe func([]schema.Observation)) (Session, error) {
+func (h *host) Open(_ context.Context, observe func([]schema.Observation)) (Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.opens++

@@ -28,6 +28,7 @@ func TestSuite(t *testing.T) {
 // TestFaultsAreFound runs TestSuite once for each fault, in a process of its own, and wants it to fail where
 // it should.
 func TestFaultsAreFound(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ fault, test, message string }{
 		{"no identity", "1/identity", "the identity is not whole"},
 		{"open retries", "1/refused", "want once"},

@@ -9,12 +9,15 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// callback names a live callback. Ids count per family: a network's and a domain's
-// may be equal.
-type callback struct {
-	family schema.Family
-	id     int32
+// callback names a live callback: its id, and above it the family, since a network's
+// and a domain's id may be equal. It is a word, for the map that every event looks it up in.
+type callback uint64
+
+func callbackOf(family schema.Family, id int32) callback {
+	return callback(family)<<32 | callback(uint32(id))
 }
+
+func (c callback) id() int32 { return int32(uint32(c)) }
 
 // RegisterAny asks the daemon for events of a kind, of every domain or, with a non-nil
 // domain, of that one, which need not exist. It returns the callback's id; 0 is valid. Of one
@@ -47,7 +50,7 @@ func (s *Session) RegisterAny(ctx context.Context, kind schema.Kind, domain *sch
 // that is being observed.
 func (s *Session) DeregisterAny(ctx context.Context, kind schema.Kind, callbackID int32) error {
 	op := "deregister " + kind.String()
-	target := callback{kind.Family(), callbackID}
+	target := callbackOf(kind.Family(), callbackID)
 	s.mu.Lock()
 	registered, known := s.callbacks[target]
 	s.mu.Unlock()
@@ -86,7 +89,7 @@ func (s *Session) settleLocked(c *pendingCall, r *reply) (orphan *callback) {
 			return nil
 		}
 		d := wire.NewDecoder(r.payload)
-		born := callback{c.registers.Family(), d.Int32()}
+		born := callbackOf(c.registers.Family(), d.Int32())
 		if err := d.Err(); err != nil {
 			*r = reply{err: err}
 			return nil
@@ -105,7 +108,7 @@ func (s *Session) settleLocked(c *pendingCall, r *reply) (orphan *callback) {
 // registered again. It takes over the slot of the registration.
 func (s *Session) deregisterOrphan(orphan callback) error {
 	var args wire.Encoder
-	args.Int32(orphan.id)
+	args.Int32(orphan.id())
 	s.mu.Lock()
 	c := &pendingCall{
 		procedure: wire.ProcDomainEventDeregisterAny, abandoned: true, deregisters: &orphan,
@@ -145,7 +148,7 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 			slog.String("kind", row.kind.String()), slog.Any("error", err))
 		return nil
 	}
-	source := callback{row.kind.Family(), id}
+	source := callbackOf(row.kind.Family(), id)
 	o.Kind, o.CallbackID = row.kind, id
 	o.Received = s.conn.at
 	s.mu.Lock()

@@ -2,9 +2,10 @@ package libvirt
 
 import (
 	"bytes"
+	"errors"
 	"io"
-	"math"
 	"testing"
+	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/digitalocean/go-libvirt/socket"
@@ -45,78 +46,106 @@ func (l *loop) Read(b []byte) (int, error) {
 // routed returns a session without a connection, with the callback 1, whose reader the test plays.
 func routed(observe func([]schema.Observation)) *Session {
 	s := newSession(nil, Config{Name: "bench"}, Options{}, observe)
-	s.callbacks[callback{schema.FamilyDomain, 1}] = schema.KindLifecycle
+	s.callbacks[callbackOf(schema.FamilyDomain, 1)] = schema.KindLifecycle
 	s.connection = &schema.Connection{Name: "bench"}
 	return s
 }
 
-// BenchmarkDecodeLifecycle measures an event from frame to observation: decode, find the callback,
-// batch and hand over. The ratio is the time of go-libvirt's Route (decode and find the stream, of
-// which there is none, so that its queue and two channels cost it nothing) to ours, per event, on
-// the same payloads in the same run.
+// BenchmarkDecodeLifecycle measures an event from its frame's payload to the handler: decode, find
+// the callback, batch, hand over. go-libvirt's part is Route, which decodes the payload and looks
+// for the stream of the callback; there is none, so its queue and two channels cost it nothing.
+//
+// "ratio" runs both on the same payloads in turns of a thousand and compares the fastest turn of each,
+// so that what else the machine does matters little. It is theirs over ours: larger is better.
 func BenchmarkDecodeLifecycle(b *testing.B) {
 	const n = 1000
 	stream := lifecycleStream(n)
-	var payloads [][]byte
-	for r := wire.NewReader(bytes.NewReader(stream)); ; {
-		_, payload, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		payloads = append(payloads, bytes.Clone(payload))
-	}
-	var ours, theirs float64
-	b.Run("virtcast", func(b *testing.B) {
-		events := 0
-		s := routed(func(batch []schema.Observation) { events += len(batch) })
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			if err := s.route(eventHeader, payloads[i%n]); err != nil {
+	payloads := payloadsOf(b, stream)
+	events := 0
+	s := routed(func(batch []schema.Observation) { events += len(batch) })
+	ours := func() {
+		for _, payload := range payloads {
+			if err := s.route(eventHeader, payload); err != nil {
 				b.Fatal(err)
 			}
 			if len(s.batch) == maxBatch {
 				s.flush()
 			}
 		}
-		if ours = perOp(b); events < b.N-maxBatch {
-			b.Fatalf("%d events of %d", events, b.N)
+	}
+	l := golibvirt.NewWithDialer(nil)
+	h := socket.Header{
+		Program: wire.ProgramRemote, Version: 1, Procedure: uint32(wire.ProcDomainEventLifecycle), Type: 2, Serial: 1,
+	}
+	theirs := func() {
+		for _, payload := range payloads {
+			l.Route(&h, payload)
+		}
+	}
+	b.Run("ratio", func(b *testing.B) {
+		oursBest, theirsBest := time.Hour, time.Hour
+		for b.Loop() {
+			start := time.Now()
+			ours()
+			between := time.Now()
+			theirs()
+			oursBest = min(oursBest, between.Sub(start))
+			theirsBest = min(theirsBest, time.Since(between))
+		}
+		b.ReportMetric(0, "ns/op") // of both together says nothing
+		b.ReportMetric(float64(oursBest)/n, "ns/event")
+		b.ReportMetric(float64(theirsBest)/n, "ns/go-libvirt-event")
+		b.ReportMetric(float64(theirsBest)/float64(oursBest), "x-go-libvirt")
+	})
+	b.Run("virtcast", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ours()
 		}
 	})
 	b.Run("go-libvirt", func(b *testing.B) {
-		l := golibvirt.NewWithDialer(nil)
-		h := socket.Header{
-			Program: wire.ProgramRemote, Version: 1, Procedure: uint32(wire.ProcDomainEventLifecycle),
-			Type: 2, Serial: 1,
-		}
 		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			l.Route(&h, payloads[i%n])
-		}
-		theirs = perOp(b)
-		if ours > 0 {
-			b.ReportMetric(theirs/ours, "×virtcast")
+		for b.Loop() {
+			theirs()
 		}
 	})
 	b.Run("virtcast-from-stream", func(b *testing.B) {
-		s := routed(func([]schema.Observation) {})
 		s.frames = wire.NewReader(&loop{bytes: stream})
 		b.ReportAllocs()
 		for b.Loop() {
-			h, payload, err := s.frames.Next()
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := s.route(h, payload); err != nil {
-				b.Fatal(err)
-			}
-			if len(s.batch) == maxBatch || !s.frames.Ready() {
-				s.flush()
+			for range n {
+				header, payload, err := s.frames.Next()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := s.route(header, payload); err != nil {
+					b.Fatal(err)
+				}
+				if len(s.batch) == maxBatch || !s.frames.Ready() {
+					s.flush()
+				}
 			}
 		}
 	})
+	if events == 0 {
+		b.Fatal("nothing was observed")
+	}
 }
 
-func perOp(b *testing.B) float64 { return float64(b.Elapsed().Nanoseconds()) / float64(b.N) }
+func payloadsOf(b *testing.B, stream []byte) [][]byte {
+	b.Helper()
+	var payloads [][]byte
+	for r := wire.NewReader(bytes.NewReader(stream)); ; {
+		_, payload, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return payloads
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		payloads = append(payloads, bytes.Clone(payload))
+	}
+}
 
 // TestDecodeAllocations holds that an event of a domain that was seen before costs no allocation.
 func TestDecodeAllocations(t *testing.T) {
@@ -181,7 +210,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			message := d.LifecycleMessage()
 			var want wire.Encoder
 			want.LifecycleMessage(message)
-			if !bytes.Equal(e.Payload(), want.Payload()) || len(e.Payload()) > len(payload) || len(payload) > math.MaxInt32 {
+			if !bytes.Equal(e.Payload(), want.Payload()) || len(e.Payload()) > len(payload) {
 				t.Fatalf("%x was observed as %+v", payload, o)
 			}
 		}

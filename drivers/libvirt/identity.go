@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
@@ -89,10 +90,13 @@ func canonicalSource(uri, host string) (string, error) {
 	var b strings.Builder
 	escape(&b, strings.ToLower(scheme), "")
 	b.WriteString("://")
-	if strings.Contains(host, ":") && strings.Trim(host, "0123456789abcdefABCDEF:.") == "" {
-		b.WriteString("[" + strings.ToLower(host) + "]")
+	host = strings.ToLower(host)
+	if address, err := netip.ParseAddr(host); err == nil && address.Is6() {
+		b.WriteByte('[')
+		escape(&b, host, ":.")
+		b.WriteByte(']')
 	} else {
-		escape(&b, strings.ToLower(host), "_.")
+		escape(&b, host, "_.")
 	}
 	escape(&b, path, "/?=&_.:,;@+!$()*")
 	return b.String(), nil

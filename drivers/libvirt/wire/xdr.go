@@ -45,13 +45,13 @@ func (d *Decoder) fail(what string, n uint64) {
 
 // Uint32 reads an unsigned int.
 func (d *Decoder) Uint32() uint32 {
-	if d.Rest() < 4 {
-		d.fail("payload ends inside a word", uint64(d.Rest()))
+	rest := d.buf[d.pos:]
+	if len(rest) < 4 {
+		d.fail("payload ends inside a word", uint64(len(rest)))
 		return 0
 	}
-	v := binary.BigEndian.Uint32(d.buf[d.pos:])
 	d.pos += 4
-	return v
+	return binary.BigEndian.Uint32(rest)
 }
 
 // Int32 reads an int.

@@ -18,28 +18,10 @@ const (
 	benchState   = 150
 )
 
-// benchDir is a directory on a real disk: BENCH_DIR, else the temporary directory.
-func benchDir(b *testing.B) string {
+// report gives events per second, how long one batch took, and the processor's time per event.
+func report(b *testing.B, batch int, took []time.Duration, cpu time.Duration) {
 	b.Helper()
-	root := os.Getenv("BENCH_DIR")
-	if root == "" {
-		return b.TempDir()
-	}
-	dir, err := os.MkdirTemp(root, "journal")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			b.Error(err)
-		}
-	})
-	return dir
-}
-
-// report gives events per second and how long one batch took.
-func report(b *testing.B, batch int, took []time.Duration) {
-	b.Helper()
+	b.ReportMetric(float64(cpu.Nanoseconds())/float64(len(took)*batch)/1000, "cpu-µs/event")
 	slices.Sort(took)
 	b.ReportMetric(float64(len(took)*batch)/b.Elapsed().Seconds(), "events/s")
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
@@ -59,11 +41,12 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func benchRaw(b *testing.B, batch int) {
-	dir := benchDir(b)
+	dir := b.TempDir()
 	p := make([]byte, batch*benchRecord)
 	var f File
 	var at int64
 	var took []time.Duration
+	cpu := cpuTime()
 	for n := 0; b.Loop(); n++ {
 		start := time.Now()
 		if f == nil || at > DefaultSegmentBytes {
@@ -86,12 +69,14 @@ func benchRaw(b *testing.B, batch int) {
 		at += int64(len(p))
 		took = append(took, time.Since(start))
 	}
-	report(b, batch, took)
-	mustClose(b, f)
+	report(b, batch, took, cpuTime()-cpu)
+	if f != nil {
+		mustClose(b, f)
+	}
 }
 
 func benchJournal(b *testing.B, batch int, withStates bool) {
-	j := mustOpen(b, benchDir(b), Options{})
+	j := mustOpen(b, b.TempDir(), Options{})
 	r := mustReader(b, j, "r")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
@@ -113,6 +98,7 @@ func benchJournal(b *testing.B, batch int, withStates bool) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var bt Batch
 	var took []time.Duration
+	cpu := cpuTime()
 	for b.Loop() {
 		start := time.Now()
 		bt.Reset()
@@ -128,7 +114,7 @@ func benchJournal(b *testing.B, batch int, withStates bool) {
 		}
 		took = append(took, time.Since(start))
 	}
-	report(b, batch, took)
+	report(b, batch, took, cpuTime()-cpu)
 	cancel()
 	<-ended
 	mustClose(b, r)
@@ -137,7 +123,7 @@ func benchJournal(b *testing.B, batch int, withStates bool) {
 
 // BenchmarkNext reads a log that is in the page cache.
 func BenchmarkNext(b *testing.B) {
-	j := mustOpen(b, benchDir(b), Options{})
+	j := mustOpen(b, b.TempDir(), Options{})
 	r := mustReader(b, j, "r")
 	var bt Batch
 	for range 64 {
@@ -170,7 +156,7 @@ func BenchmarkNext(b *testing.B) {
 // BenchmarkOpen opens a journal with a million records pending that was killed, so that the redo is as
 // long as it gets.
 func BenchmarkOpen(b *testing.B) {
-	dir := benchDir(b)
+	dir := b.TempDir()
 	j := mustOpen(b, dir, Options{})
 	mustClose(b, mustReader(b, j, "r"))
 	var bt Batch

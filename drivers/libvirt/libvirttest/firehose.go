@@ -238,18 +238,32 @@ func (f *firehose) ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// registered counts the clients with a registration for lifecycle events. Called with server.mu held.
+// registered counts the open clients with a registration for lifecycle events. Called with server.mu held.
 func (f *firehose) registered() int {
 	n := 0
 	for _, c := range f.server.clients {
-		for i := range c.registrations {
-			if c.registrations[i].eventID == 0 {
-				n++
-				break
-			}
+		if c.hasLifecycle() && !c.isClosed() {
+			n++
 		}
 	}
 	return n
+}
+
+// hasLifecycle is called with server.mu held.
+func (c *Client) hasLifecycle() bool {
+	for i := range c.registrations {
+		if c.registrations[i].eventID == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isClosed is true from the end of the connection on, which the reader may not have noticed yet.
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // waitQueued waits until at most n bytes wait to be written, or the connection is closed.
@@ -265,7 +279,7 @@ func (c *Client) waitQueued(ctx context.Context, n int) error {
 	return nil
 }
 
-// queue queues the next n events for every client. It returns false if the clients
+// queue queues the next n events for every client. It returns false, and made none, if the clients
 // that it waited for are gone again.
 func (f *firehose) queue(n int) bool {
 	s := f.server
@@ -274,13 +288,15 @@ func (f *firehose) queue(n int) bool {
 	if f.registered() < f.opts.Clients {
 		return false
 	}
+	taken := f.opts.Clients <= 0
 	for _, c := range s.clients {
-		f.queueFor(c, n)
+		taken = f.queueFor(c, n) || taken
 	}
-	return true
+	return taken
 }
 
-func (f *firehose) queueFor(c *Client, n int) {
+// queueFor returns false if the client is not registered, or gone.
+func (f *firehose) queueFor(c *Client, n int) bool {
 	matching := make([]registration, 0, 8)
 	for _, r := range c.registrations {
 		if r.eventID == 0 {
@@ -288,12 +304,12 @@ func (f *firehose) queueFor(c *Client, n int) {
 		}
 	}
 	if len(matching) == 0 {
-		return
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.roomLocked(n * len(matching) * f.size) {
-		return
+		return false
 	}
 	part := f.joined[c]
 	if part == nil {
@@ -328,6 +344,7 @@ func (f *firehose) queueFor(c *Client, n int) {
 		part.Queued += uint64((len(c.out) - before) / f.size)
 		c.wakeLocked()
 	}
+	return true
 }
 
 // drain waits until everything is written.

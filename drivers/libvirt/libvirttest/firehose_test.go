@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
@@ -104,13 +106,11 @@ func TestFirehoseCountsWhatWasWrittenBeforeACut(t *testing.T) {
 	defer s.Close()
 	p := openPeer(t, dialUnix(t, s), s.URI(), 0)
 	p.register(nil)
-	written := s.Clients()[0].Info().Frames
 	s.Clients()[0].CutAfter(1234)
 	result, err := s.Firehose(context.Background(), FirehoseOptions{Events: 1300, Batch: 100})
 	if err != nil && len(result.Clients) == 0 {
 		t.Fatal(err)
 	}
-	_ = written
 	if got := result.Clients[0]; got.Written != 1234 || got.Closed != ClosedByCut {
 		t.Errorf("got %+v, want 1234 written and a cut", got)
 	}
@@ -118,6 +118,104 @@ func TestFirehoseCountsWhatWasWrittenBeforeACut(t *testing.T) {
 		p.event()
 	}
 	p.wantEOF()
+}
+
+// TestFirehoseKeepsItsRate: what a rate promises, and what a time without clients does to it.
+func TestFirehoseKeepsItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewServer(Options{})
+		defer s.Close()
+		result := make(chan FirehoseResult, 1)
+		go func() {
+			r, err := s.Firehose(t.Context(), FirehoseOptions{Events: 500, Rate: 100})
+			if err != nil {
+				t.Error(err)
+			}
+			result <- r
+		}()
+		time.Sleep(time.Hour) // nobody is there
+		p := openPeer(t, s.Pipe(), s.URI(), 0)
+		p.register(nil)
+		start := time.Now()
+		for range 500 {
+			p.event()
+		}
+		if got := time.Since(start); got < 4*time.Second || got > 6*time.Second {
+			t.Errorf("500 events took %v, want about 5s", got)
+		}
+		if r := <-result; r.Clients[0].Written != 500 {
+			t.Errorf("got %+v, want 500 written", r)
+		}
+	})
+}
+
+// TestFirehoseClientsComeAndGo: each connection gets a whole stretch of the stream, and the result says which.
+func TestFirehoseClientsComeAndGo(t *testing.T) {
+	s := NewServer(Options{})
+	defer s.Close()
+	const events, domains, clients, each = 30_000, 7, 5, 5_000 // less is left in a cut client's window than for the last one
+	result := make(chan FirehoseResult, 1)
+	go func() {
+		r, err := s.Firehose(context.Background(), FirehoseOptions{Events: events, Domains: domains, Window: 10_000})
+		if err != nil {
+			t.Error(err)
+		}
+		result <- r
+	}()
+	var firsts []int
+	for i := range clients {
+		p := openPeer(t, s.Pipe(), s.URI(), 0)
+		p.register(nil)
+		var tally FirehoseTally
+		for n, number := 0, 0; number < events-1 && (n < each || i == clients-1); n++ {
+			m := p.event()
+			if err := tally.Add(m.Domain, m.Event, m.Detail); err != nil {
+				t.Fatal(err)
+			}
+			number = int(m.Domain.ID-1)*domains + int(m.Domain.UUID[15])
+			if n == 0 {
+				firsts = append(firsts, number)
+			}
+		}
+		if i == clients-1 {
+			break
+		}
+		_ = p.conn.Close()
+		for len(s.Clients()) > 0 {
+			runtime.Gosched()
+		}
+	}
+	r := <-result
+	if len(r.Clients) != clients || len(firsts) != clients {
+		t.Fatalf("got %d clients, want %d", len(r.Clients), clients)
+	}
+	next := 0
+	for i, c := range r.Clients {
+		if c.First != firsts[i] || c.First != next || c.Written > c.Queued {
+			t.Errorf("client %d: got %+v, want first %d", i, c, firsts[i])
+		}
+		next = c.First + int(c.Queued)
+	}
+	if next != events {
+		t.Errorf("%d events were queued, want %d", next, events)
+	}
+}
+
+func TestFirehoseOptionsAreChecked(t *testing.T) {
+	s := NewServer(Options{})
+	defer s.Close()
+	for name, opts := range map[string]FirehoseOptions{
+		"domains": {Domains: -1}, "too many domains": {Domains: 1_000_001}, "events": {Events: -1}, "rate": {Rate: -1},
+		"batch": {Batch: -1}, "window": {Window: -1},
+	} {
+		if _, err := s.Firehose(context.Background(), opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	r, err := s.Firehose(context.Background(), FirehoseOptions{Events: 10, Clients: -1})
+	if err != nil || r.Events != 10 || len(r.Clients) != 0 {
+		t.Errorf("nobody to wait for: got %+v, %v, want 10 events into the void", r, err)
+	}
 }
 
 func TestFirehoseTallySeesFaults(t *testing.T) {

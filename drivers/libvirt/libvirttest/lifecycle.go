@@ -193,10 +193,12 @@ func (d *Domain) Restore() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.opts.Flavor
-	if d.active() {
+	switch {
+	case s.closed:
+		return ErrServerClosed
+	case d.active():
 		return invalidOperation(f.origin(), "domain is already running")
-	}
-	if d.gone {
+	case d.gone:
 		if _, err := s.lookUp(d.domain.Name, d.domain.UUID); err != nil {
 			return err
 		}

@@ -70,10 +70,11 @@ func (s *Server) Scenario(ctx context.Context, opts ScenarioOptions) error {
 	}
 	random := rand.New(rand.NewPCG(opts.Seed, 0)) // the same lives for the same seed, so no secret source
 	err := s.live(ctx, opts, random)
-	if errors.Is(err, ErrServerClosed) || (err != nil && ctx.Err() != nil) {
-		return nil
+	ended := errors.Is(err, ErrServerClosed) || ctx.Err() != nil
+	if err != nil && !ended {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (s *Server) live(ctx context.Context, opts ScenarioOptions, random *rand.Rand) error {

@@ -191,16 +191,20 @@ func (s *Server) serve(l net.Listener) error {
 	}()
 	for {
 		conn, err := l.Accept()
-		if err != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.closed {
-				return ErrServerClosed
-			}
+		switch {
+		case err != nil && s.isClosed():
+			return ErrServerClosed
+		case err != nil:
 			return fmt.Errorf("libvirttest: accept: %w", err)
 		}
 		s.accept(conn)
 	}
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 // accept makes a client of conn, or closes it.

@@ -31,6 +31,7 @@ type inProcess struct {
 }
 
 func newInProcess(t *testing.T) *inProcess {
+	t.Helper()
 	s := NewServer(Options{})
 	t.Cleanup(s.Close)
 	return &inProcess{server: s, images: make(map[string]*Domain)}
@@ -92,6 +93,7 @@ type realDaemon struct {
 }
 
 func newRealDaemon(t *testing.T) *realDaemon {
+	t.Helper()
 	return &realDaemon{lab.Libvirtd(t, lab.Options{Session: true})}
 }
 
@@ -140,6 +142,7 @@ type script struct {
 }
 
 func newScript(t *testing.T, target target) *script {
+	t.Helper()
 	return &script{t: t, target: target, uri: "test:///default", peers: make(map[string]*peer)}
 }
 

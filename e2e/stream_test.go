@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -97,25 +96,6 @@ func (s *stream) expect(t *testing.T, uuid string, want []string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// await waits until a message that fits has come, and returns it.
-func (s *stream) await(t *testing.T, what string, fits func(m message) bool) message {
-	t.Helper()
-	var found message
-	lab.Eventually(t, lab.Patience, func() error {
-		if err := s.read(t); err != nil {
-			return err
-		}
-		for _, m := range s.messages {
-			if fits(m) {
-				found = m
-				return nil
-			}
-		}
-		return fmt.Errorf("no %s among %d messages", what, len(s.messages))
-	})
-	return found
 }
 
 // settle waits until nothing more comes, and checks everything that has come.

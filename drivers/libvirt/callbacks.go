@@ -144,7 +144,7 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 	id, err := s.decoder.decode(row, payload, o)
 	if err != nil {
 		s.batch = s.batch[:last]
-		s.skip(&s.count.undecodable, "skipped an event that does not decode",
+		s.skip(&s.count.undecodable, "event does not decode",
 			slog.String("kind", row.kind.String()), slog.Any("error", err))
 		return nil
 	}

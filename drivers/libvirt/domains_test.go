@@ -32,7 +32,8 @@ func testDomain(i int) schema.Domain {
 }
 
 func TestDomainsInBulk(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		done := domainsAsync(t.Context(), s)
 		h, args := p.expect(wire.ProcConnectGetAllDomainStats)
 		d := wire.NewDecoder(args)
@@ -43,7 +44,8 @@ func TestDomainsInBulk(t *testing.T) {
 			e.Uint32(3)
 			e.Domain(testDomain(0))
 			e.TypedParams([]wire.TypedParam{
-				{Field: wire.FieldState, Type: wire.ParamInt, Int: 1}, {Field: "other", Type: wire.ParamString, String: "x"},
+				{Field: wire.FieldState, Type: wire.ParamInt, Int: 1},
+				{Field: "other", Type: wire.ParamString, String: "x"},
 				{Field: wire.FieldReason, Type: wire.ParamInt, Int: 5},
 			})
 			e.Domain(testDomain(1))
@@ -71,7 +73,8 @@ func TestDomainsInBulk(t *testing.T) {
 // TestDomainsOneByOne plays a driver without all-domain-stats: at most 4 calls are
 // out at a time, answers come out of order, and a domain goes away meanwhile.
 func TestDomainsOneByOne(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		const n = 10
 		for round := range 2 {
 			done := domainsAsync(t.Context(), s)
@@ -157,7 +160,8 @@ func TestDomainsFail(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+			scripted(t, Config{}, func(x script) {
+				t, s, p := x.t, x.s, x.p
 				done := domainsAsync(t.Context(), s)
 				tt.act(p)
 				if got := <-done; got.err == nil || got.domains != nil || code(got.err) != tt.code {
@@ -169,7 +173,8 @@ func TestDomainsFail(t *testing.T) {
 }
 
 func TestNoDomains(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		done := domainsAsync(t.Context(), s)
 		h, _ := p.expect(wire.ProcConnectGetAllDomainStats)
 		p.reply(h, func(e *wire.Encoder) { e.Uint32(0) })

@@ -40,7 +40,7 @@ func (d *Driver) Open(ctx context.Context, observe func([]schema.Observation)) (
 		return nil, &Error{Op: "dial", Connection: d.config.Name, Err: err} // dialers give hints of their own
 	}
 	s := newSession(conn, d.config, d.options, observe)
-	s.start()
+	s.start() //nolint:contextcheck // ctx ends the opening only; the session outlives it
 	if err := s.handshake(ctx, d.options.SASL); err != nil {
 		s.end(err)
 		<-s.done

@@ -125,12 +125,14 @@ type saslPeer struct{ session *Session }
 
 var _ sasl.Peer = saslPeer{}
 
+// SASLStart implements [sasl.Peer].
 func (p saslPeer) SASLStart(ctx context.Context, mechanism string, data []byte, has bool) (sasl.Reply, error) {
 	var args wire.Encoder
 	args.String(mechanism)
 	return p.send(ctx, wire.ProcAuthSASLStart, args, data, has)
 }
 
+// SASLStep implements [sasl.Peer].
 func (p saslPeer) SASLStep(ctx context.Context, data []byte, has bool) (sasl.Reply, error) {
 	return p.send(ctx, wire.ProcAuthSASLStep, wire.Encoder{}, data, has)
 }

@@ -12,7 +12,8 @@ import (
 
 func TestKeepaliveDeath(t *testing.T) {
 	config := Config{KeepaliveInterval: 2 * time.Second, KeepaliveCount: 3}
-	scripted(t, config, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, config, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		register(t, s, p, 0)
 		for range 5 { // a peer that talks needs no ping
 			time.Sleep(1900 * time.Millisecond)
@@ -22,7 +23,7 @@ func TestKeepaliveDeath(t *testing.T) {
 		if got := s.Stats().PingsSent; got != 0 {
 			t.Errorf("%d pings were sent to a peer that talks", got)
 		}
-		var pings []time.Duration
+		pings := make([]time.Duration, 0, 3)
 		for range 3 {
 			h, _ := p.next()
 			if h.Program != wire.ProgramKeepalive || h.Type != wire.TypeMessage || h.Serial != 0 {
@@ -48,7 +49,8 @@ func TestKeepaliveDeath(t *testing.T) {
 
 func TestKeepaliveAnswered(t *testing.T) {
 	config := Config{KeepaliveInterval: time.Second, KeepaliveCount: 1}
-	scripted(t, config, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, config, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		for range 20 {
 			h, _ := p.next()
 			if h.Procedure != wire.ProcKeepalivePing {
@@ -75,7 +77,8 @@ func TestKeepaliveAnswered(t *testing.T) {
 // the session's end.
 func TestStuckPeer(t *testing.T) {
 	config := Config{CallTimeout: 3 * time.Second, KeepaliveInterval: time.Hour}
-	scripted(t, config, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, config, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		start := time.Now()
 		for range 100 {

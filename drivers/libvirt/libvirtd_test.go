@@ -56,7 +56,7 @@ func (c *collector) await(t testing.TB, n int) []schema.Observation {
 
 // lines are observations in a form that reads well in a diff.
 func lines(observations []schema.Observation) []string {
-	var all []string
+	all := make([]string, 0, len(observations))
 	for _, o := range observations {
 		all = append(all, fmt.Sprintf("%s %d/%d cb %d", o.Domain.Name, o.Event, o.Detail, o.CallbackID))
 	}
@@ -70,10 +70,10 @@ func dialUnix(path string) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// openReal opens a session with a real daemon and closes it when the test ends.
-func openReal(t testing.TB, daemon *lab.Daemon, uri string, observe func([]schema.Observation)) *Session {
+// openReal opens a session with the test driver of a real daemon and closes it when the test ends.
+func openReal(t testing.TB, daemon *lab.Daemon, observe func([]schema.Observation)) *Session {
 	t.Helper()
-	driver := New(Config{Name: "real", URI: uri}, Options{Dial: dialUnix(daemon.Socket())})
+	driver := New(Config{Name: "real", URI: "test:///default"}, Options{Dial: dialUnix(daemon.Socket())})
 	s, err := driver.Open(t.Context(), observe)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,8 @@ func TestLibvirtd(t *testing.T) {
 }
 
 func testRealIdentity(t *testing.T, daemon *lab.Daemon) {
-	s := openReal(t, daemon, "test:///default", newCollector().observe)
+	t.Helper()
+	s := openReal(t, daemon, newCollector().observe)
 	want := &schema.Connection{
 		Name: "real", URI: "test:///default", Hostname: daemon.Hostname,
 		Source: "test://" + daemon.Hostname + "/default",
@@ -115,8 +116,9 @@ func testRealIdentity(t *testing.T, daemon *lab.Daemon) {
 }
 
 func testRealLifecycle(t *testing.T, daemon *lab.Daemon) {
+	t.Helper()
 	c := newCollector()
-	s := openReal(t, daemon, "test:///default", c.observe)
+	s := openReal(t, daemon, c.observe)
 	all, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -163,9 +165,10 @@ func testRealLifecycle(t *testing.T, daemon *lab.Daemon) {
 }
 
 func testRealDomains(t *testing.T, daemon *lab.Daemon) {
+	t.Helper()
 	daemon.Define(t, "test:///default", "off", lab.TestDomain("off"))
 	defer daemon.Virsh(t, "test:///default", "undefine", "off")
-	s := openReal(t, daemon, "test:///default", newCollector().observe)
+	s := openReal(t, daemon, newCollector().observe)
 	bulk, err := s.Domains(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +201,8 @@ func testRealDomains(t *testing.T, daemon *lab.Daemon) {
 }
 
 func testRealRefusals(t *testing.T, daemon *lab.Daemon) {
-	s := openReal(t, daemon, "test:///default", newCollector().observe)
+	t.Helper()
+	s := openReal(t, daemon, newCollector().observe)
 	if _, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -235,9 +239,10 @@ func testRealRefusals(t *testing.T, daemon *lab.Daemon) {
 // testRealBurst lets other clients make as many events as the daemon can, while the
 // session registers and deregisters for one domain: the callback of all domains must not miss any.
 func testRealBurst(t *testing.T, daemon *lab.Daemon) {
+	t.Helper()
 	const rounds, pairs = 40, 50
 	c := newCollector()
-	s := openReal(t, daemon, "test:///default", c.observe)
+	s := openReal(t, daemon, c.observe)
 	all, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -323,6 +328,7 @@ func openActor(t *testing.T, daemon *lab.Daemon) *Session {
 // testRealLost kills the daemon: the session must end by itself, and say why. It
 // comes last.
 func testRealLost(t *testing.T, daemon *lab.Daemon) {
+	t.Helper()
 	driver := New(Config{Name: "real", URI: "test:///default"}, Options{Dial: dialUnix(daemon.Socket())})
 	s, err := driver.Open(t.Context(), newCollector().observe)
 	if err != nil {

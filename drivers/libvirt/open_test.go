@@ -22,8 +22,15 @@ type opened struct {
 	err error
 }
 
-// opening runs a test that plays the peer of an Open, inside a bubble of fake time.
-func opening(t *testing.T, config Config, options Options, test func(t *testing.T, p *peer, done <-chan opened)) {
+// opening is a script that begins with the opening.
+type opening struct {
+	t    *testing.T // the bubble's own
+	p    *peer
+	done <-chan opened
+}
+
+// scriptedOpen runs a test that plays the peer of an Open, inside a bubble of fake time.
+func scriptedOpen(t *testing.T, config Config, options Options, test func(opening)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, dial := newPeer(t)
@@ -34,7 +41,7 @@ func opening(t *testing.T, config Config, options Options, test func(t *testing.
 			s, err := New(config, options).Open(t.Context(), func([]schema.Observation) {})
 			done <- opened{s, err}
 		}()
-		test(t, p, done)
+		test(opening{t, p, done})
 	})
 }
 
@@ -51,7 +58,8 @@ func wantOpen(t *testing.T, done <-chan opened) *Session {
 }
 
 func TestOpen(t *testing.T) {
-	opening(t, Config{URI: "qemu:///system"}, Options{}, func(t *testing.T, p *peer, done <-chan opened) {
+	scriptedOpen(t, Config{URI: "qemu:///system"}, Options{}, func(x opening) {
+		t, p, done := x.t, x.p, x.done
 		h, _ := p.expect(wire.ProcAuthList) // first, always
 		p.reply(h, func(e *wire.Encoder) { e.Uint32(1); e.Int32(wire.AuthNone) })
 		h, args := p.expect(wire.ProcConnectSupportsFeature)
@@ -162,7 +170,8 @@ func TestOpenFails(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			opening(t, Config{}, Options{}, func(t *testing.T, p *peer, done <-chan opened) {
+			scriptedOpen(t, Config{}, Options{}, func(x opening) {
+				t, p, done := x.t, x.p, x.done
 				tt.act(p)
 				got := <-done
 				var own *Error
@@ -220,7 +229,8 @@ func TestOpenWithoutDialing(t *testing.T) {
 }
 
 func TestPolkit(t *testing.T) {
-	opening(t, Config{}, Options{}, func(t *testing.T, p *peer, done <-chan opened) {
+	scriptedOpen(t, Config{}, Options{}, func(x opening) {
+		t, p, done := x.t, x.p, x.done
 		h, _ := p.expect(wire.ProcAuthList)
 		p.reply(h, func(e *wire.Encoder) { e.Uint32(2); e.Int32(wire.AuthSASL); e.Int32(wire.AuthPolkit) })
 		h, _ = p.expect(wire.ProcAuthPolkit)
@@ -252,7 +262,8 @@ func TestSASL(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			opening(t, Config{}, Options{SASL: choose}, func(t *testing.T, p *peer, done <-chan opened) {
+			scriptedOpen(t, Config{}, Options{SASL: choose}, func(x opening) {
+				t, p, done := x.t, x.p, x.done
 				h, _ := p.expect(wire.ProcAuthList)
 				p.reply(h, func(e *wire.Encoder) { e.Uint32(1); e.Int32(wire.AuthSASL) })
 				h, _ = p.expect(wire.ProcAuthSASLInit)
@@ -309,7 +320,8 @@ func TestCanonicalSource(t *testing.T) {
 }
 
 func TestHostFallback(t *testing.T) {
-	opening(t, Config{Host: "dialled.example.com"}, Options{}, func(t *testing.T, p *peer, done <-chan opened) {
+	scriptedOpen(t, Config{Host: "dialled.example.com"}, Options{}, func(x opening) {
+		t, p, done := x.t, x.p, x.done
 		h, _ := p.expect(wire.ProcAuthList)
 		p.reply(h, func(e *wire.Encoder) { e.Uint32(1); e.Int32(wire.AuthNone) })
 		for _, answer := range []func(*wire.Encoder){int32Reply(1), nil, stringReply("vz:///system")} {
@@ -331,7 +343,7 @@ func TestHostFallback(t *testing.T) {
 func TestConfigValidate(t *testing.T) {
 	err := Config{CallTimeout: -1, KeepaliveInterval: -time.Second, KeepaliveCount: -2}.Validate()
 	faults, others := field.All(err)
-	var paths []string
+	paths := make([]string, 0, len(faults))
 	for _, f := range faults {
 		paths = append(paths, string(f.Path))
 		if f.Cure == "" {

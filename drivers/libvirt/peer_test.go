@@ -126,8 +126,16 @@ func (p *peer) welcomeAuthenticated() {
 	}
 }
 
+// script is what a scripted test plays with.
+type script struct {
+	t *testing.T // the bubble's own
+	s *Session
+	p *peer
+	c *collector
+}
+
 // scripted runs a test inside a bubble of fake time, with an open session and its peer.
-func scripted(t *testing.T, config Config, test func(t *testing.T, s *Session, p *peer, c *collector)) {
+func scripted(t *testing.T, config Config, test func(script)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p, dial := newPeer(t)
@@ -145,7 +153,7 @@ func scripted(t *testing.T, config Config, test func(t *testing.T, s *Session, p
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, s, p, c)
+		test(script{t, s, p, c})
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}

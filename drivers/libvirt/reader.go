@@ -67,7 +67,7 @@ func (s *Session) flush() {
 }
 
 func (s *Session) skipUnknown(h wire.Header) {
-	s.skip(&s.count.unknown, "skipped a frame of unknown meaning",
+	s.skip(&s.count.unknown, "unknown meaning",
 		slog.Uint64("program", uint64(h.Program)), slog.Int("procedure", int(h.Procedure)),
 		slog.Int("type", int(h.Type)), slog.Uint64("serial", uint64(h.Serial)))
 }

@@ -17,13 +17,14 @@ import (
 
 func wantEvents(t *testing.T, c *collector, want ...string) {
 	t.Helper()
-	if diff := cmp.Diff(want, c.settled()); diff != "" {
+	if diff := cmp.Diff(append([]string{}, want...), c.settled()); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
 }
 
 func TestEventsBeforeReply(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		p.event(0, 1)
 		done := registerAsync(t, s)
@@ -46,7 +47,8 @@ func TestEventsBeforeReply(t *testing.T) {
 }
 
 func TestEventsBeforeRefusal(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		done := registerAsync(t, s)
 		h, _ := p.expect(wire.ProcDomainEventRegisterAny)
@@ -71,7 +73,8 @@ func TestEventsBeforeRefusal(t *testing.T) {
 // TestEventsBehindLostRegistration holds that a registration whose answer does not come
 // does not hold up the other callbacks for ever, and that the callback that it may yet become is ended.
 func TestEventsBehindLostRegistration(t *testing.T) {
-	scripted(t, Config{CallTimeout: time.Second}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{CallTimeout: time.Second}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		done := registerAsync(t, s)
 		late, _ := p.expect(wire.ProcDomainEventRegisterAny)
@@ -104,7 +107,8 @@ func TestEventsBehindLostRegistration(t *testing.T) {
 }
 
 func TestHeldOverflow(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		s.maxHeld = 3
 		done := registerAsync(t, s)
 		p.expect(wire.ProcDomainEventRegisterAny)
@@ -122,7 +126,8 @@ func TestHeldOverflow(t *testing.T) {
 }
 
 func TestDeregister(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 3)
 		if err := s.DeregisterAny(t.Context(), schema.KindLifecycle, 4); !errors.Is(err, ErrNotRegistered) {
 			t.Errorf("unknown id: %v, want ErrNotRegistered", err)
@@ -150,7 +155,8 @@ func TestDeregister(t *testing.T) {
 }
 
 func TestUnknownKind(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, _ *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s := x.t, x.s
 		for _, kind := range []schema.Kind{
 			schema.KindOf(schema.FamilyDomain, 99), schema.KindOf(schema.FamilyNetwork, 0), schema.KindGap,
 		} {
@@ -162,7 +168,8 @@ func TestUnknownKind(t *testing.T) {
 }
 
 func TestLateReply(t *testing.T) {
-	scripted(t, Config{CallTimeout: time.Second}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{CallTimeout: time.Second}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		done := make(chan error, 1)
 		go func() { _, err := s.call(t.Context(), wire.ProcConnectGetType, nil); done <- err }()
 		late, _ := p.expect(wire.ProcConnectGetType)
@@ -191,9 +198,10 @@ func TestLateReply(t *testing.T) {
 // TestCallsInFlight holds that calls whose callers gave up count as long as the daemon
 // is at them, and that answers may come in any order.
 func TestCallsInFlight(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p := x.t, x.s, x.p
 		ctx, cancel := context.WithCancel(t.Context())
-		var calls []wire.Header
+		calls := make([]wire.Header, 0, maxCalls)
 		done := make(chan error, 6)
 		for range maxCalls {
 			go func() { _, err := s.call(ctx, wire.ProcConnectGetType, nil); done <- err }()
@@ -224,7 +232,8 @@ func TestCallsInFlight(t *testing.T) {
 }
 
 func TestSkippedFrames(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		header := func(change func(*wire.Header)) wire.Header { h := eventHeader; change(&h); return h }
 		unknown := []wire.Header{
@@ -266,7 +275,8 @@ func TestStreamOutOfStep(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+			scripted(t, Config{}, func(x script) {
+				t, s, p, c := x.t, x.s, x.p, x.c
 				register(t, s, p, 0)
 				p.event(0, 1)
 				_, _ = p.conn.Write(tt.bytes) // the session may hang up before it has read all
@@ -285,7 +295,8 @@ func TestStreamOutOfStep(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		done := make(chan error, 2)
 		go func() { done <- s.Close() }()
@@ -319,7 +330,8 @@ func TestClose(t *testing.T) {
 }
 
 func TestCloseOfDeafPeer(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, _ *peer, _ *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s := x.t, x.s
 		start := time.Now()
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -331,11 +343,12 @@ func TestCloseOfDeafPeer(t *testing.T) {
 }
 
 func TestBatches(t *testing.T) {
-	scripted(t, Config{}, func(t *testing.T, s *Session, p *peer, c *collector) {
+	scripted(t, Config{}, func(x script) {
+		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		var sizes []int
 		s.observe = func(batch []schema.Observation) { sizes = append(sizes, len(batch)); c.observe(batch) }
-		var burst []byte
+		burst := make([]byte, 0, 500*len(eventFrame(0, 0)))
 		for i := range int32(500) {
 			burst = append(burst, eventFrame(0, i)...)
 		}

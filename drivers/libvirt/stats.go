@@ -46,11 +46,11 @@ func (s *Session) Stats() Stats {
 
 // skip counts a skipped frame, and warns about the 1st, 2nd, 4th, 8th and so on, so
 // that a flood of them does not flood the log.
-func (s *Session) skip(counter *atomic.Uint64, message string, attrs ...slog.Attr) {
+func (s *Session) skip(counter *atomic.Uint64, reason string, attrs ...slog.Attr) {
 	n := counter.Add(1)
 	if n&(n-1) != 0 {
 		return
 	}
-	attrs = append(attrs, slog.String("connection", s.config.Name), slog.Uint64("count", n))
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, message, attrs...)
+	attrs = append(attrs, slog.String("reason", reason), slog.String("connection", s.config.Name), slog.Uint64("count", n))
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, "skipped a frame", attrs...)
 }

@@ -185,7 +185,7 @@ func TestReaderLargeFrame(t *testing.T) {
 }
 
 func FuzzFrames(f *testing.F) {
-	var all []byte
+	all := make([]byte, 0, 1024)
 	for _, tt := range golden {
 		all = append(all, unhex(f, tt.hex)...)
 	}

@@ -29,7 +29,7 @@ const (
 	ProcKeepalivePong            int32 = 2
 )
 
-// Flags of ProcConnectOpen (virConnectFlags).
+// OpenReadOnly is the flag of ProcConnectOpen (virConnectFlags) that forbids every change.
 const OpenReadOnly uint32 = 1
 
 // Features of ProcConnectSupportsFeature (virDrvFeature).

@@ -32,7 +32,8 @@ func TestRoundTrips(t *testing.T) {
 		{"typed params", params, func(e *Encoder) { e.TypedParams(params) }, func(d *Decoder) any { return d.TypedParams(MaxTypedParams) }},
 		{"chars", []byte{0, 1, 0x7f, 0x80, 0xff}, func(e *Encoder) { e.Chars([]byte{0, 1, 0x7f, 0x80, 0xff}) }, func(d *Decoder) any { return d.Chars(10) }},
 		{
-			"lifecycle", LifecycleMessage{7, domain, 5, 99},
+			"lifecycle",
+			LifecycleMessage{7, domain, 5, 99},
 			func(e *Encoder) { e.LifecycleMessage(LifecycleMessage{7, domain, 5, 99}) },
 			func(d *Decoder) any { return d.LifecycleMessage() },
 		},

@@ -132,7 +132,8 @@ func NewServer(opts Options) *Server {
 func (s *Server) URI() string { return s.opts.URI }
 
 // Pipe returns the client's end of a new connection in memory. Like net.Pipe it has no
-// buffer: what the server sends waits in its queue until it is read. After Close, or while connections
+// buffer: what the server sends waits in its queue until it is read; and once the server's end is closed, setting a
+// deadline fails with io.ErrClosedPipe. After Close, or while connections
 // are refused, the returned end is at its end of file.
 func (s *Server) Pipe() net.Conn {
 	client, server := net.Pipe()

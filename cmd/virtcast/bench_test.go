@@ -121,16 +121,16 @@ func benchService(b *testing.B, hypervisor *libvirttest.Server, sink *nats.Confi
 	if _, err := hypervisor.Listen("unix", socket); err != nil {
 		b.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr,nil))
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	config := &Config{
 		DataDir:     dir,
 		Connections: []ConnectionConfig{{Name: "kvm01", URI: "test:///default"}},
 		Sinks:       []SinkConfig{{Name: "bus", NATS: sink}},
 	}
 	drivers := func(c ConnectionConfig) (registry.Driver, error) {
-		return libvirtDriver{libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
+		return registry.DriverOf(libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
 			Dial: func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) },
-		})}, nil
+		}).Open), nil
 	}
 	j, err := openJournal(config, log)
 	if err != nil {

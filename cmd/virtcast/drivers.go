@@ -9,21 +9,7 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 	"github.com/virtcast/virtcast/drivers/libvirt/transport"
 	"github.com/virtcast/virtcast/registry"
-	"github.com/virtcast/virtcast/schema"
 )
-
-// libvirtDriver lets the registry open libvirt sessions. It is here since
-// drivers do not know the registry.
-type libvirtDriver struct{ *libvirt.Driver }
-
-// Open implements registry.Driver.
-func (d libvirtDriver) Open(ctx context.Context, observe func([]schema.Observation)) (registry.Session, error) {
-	session, err := d.Driver.Open(ctx, observe)
-	if err != nil {
-		return nil, err // not a nil *Session in a non-nil interface
-	}
-	return session, nil
-}
 
 // libvirtDrivers returns the factory of drivers for configured connections.
 func libvirtDrivers(log *slog.Logger) driverFactory {
@@ -39,7 +25,7 @@ func libvirtDrivers(log *slog.Logger) driverFactory {
 			KeepaliveInterval: c.Keepalive.Interval,
 			KeepaliveCount:    c.Keepalive.Count,
 		}
-		return libvirtDriver{libvirt.New(config, libvirt.Options{
+		return registry.DriverOf(libvirt.New(config, libvirt.Options{
 			Dial: func(ctx context.Context) (net.Conn, error) {
 				conn, err := transport.Dialer{}.Dial(ctx, uri)
 				if err != nil {
@@ -55,6 +41,6 @@ func libvirtDrivers(log *slog.Logger) driverFactory {
 				return sasl.Choose(offered, creds, uri.Transport != transport.TCP)
 			},
 			Log: log,
-		})}, nil
+		}).Open), nil
 	}
 }

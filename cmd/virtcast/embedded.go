@@ -128,13 +128,13 @@ func (h *hypervisor) drivers(log *slog.Logger) driverFactory {
 		return libvirtDrivers(log)
 	}
 	return func(c ConnectionConfig) (registry.Driver, error) {
-		return libvirtDriver{libvirt.New(
+		return registry.DriverOf(libvirt.New(
 			libvirt.Config{Name: c.Name, URI: c.URI},
 			libvirt.Options{
 				Dial: func(ctx context.Context) (net.Conn, error) { return h.simulated.DialContext(ctx, "", "") },
 				Log:  log,
 			},
-		)}, nil
+		).Open), nil
 	}
 }
 

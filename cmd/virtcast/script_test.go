@@ -3,20 +3,43 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
+	if child := childOf(); child != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		if err := child(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(exitFailure)
+		}
+		os.Exit(exitOK)
+	}
 	testscript.Main(m, map[string]func(){
 		"virtcast": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
+}
+
+// childOf returns what this process is to do where a test started it as its child, else nil.
+func childOf() func(context.Context) error {
+	if config := os.Getenv(crashConfig); config != "" {
+		return func(ctx context.Context) error { return crashChild(ctx, config, os.Getenv(crashAcks)) }
+	}
+	if socket := os.Getenv(idleSocket); socket != "" {
+		return func(ctx context.Context) error { return idleServer(ctx, socket) }
+	}
+	return nil
 }
 
 // TestScript runs the command line as a user does: testdata/script/*.txtar.

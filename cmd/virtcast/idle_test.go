@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+)
+
+// idleSocket is set in the child that plays the hypervisors of the idle benchmark,
+// so that their memory is not counted.
+const idleSocket = "VIRTCAST_IDLE_SOCKET"
+
+const idleConnections = 1000
+
+// idleServer serves the socket until its standard input ends.
+func idleServer(ctx context.Context, socket string) error {
+	server := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
+	defer server.Close()
+	if _, err := server.Listen("unix", socket); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	<-ctx.Done()
+	return nil
+}
+
+// BenchmarkIdleConnections reports what a connection costs that nothing happens on:
+// heap and stacks of a whole virtcast with 1,000 of them, less one without any.
+func BenchmarkIdleConnections(b *testing.B) {
+	dir, err := os.MkdirTemp("/tmp", "virtcast-idle-") // a socket's path must be short
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	socket := filepath.Join(dir, "sock")
+	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$")
+	child.Env = append(os.Environ(), idleSocket+"="+socket)
+	child.Stderr = os.Stderr
+	ready, err := child.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = child.Process.Kill(); _ = child.Wait() }()
+	if _, err := ready.Read(make([]byte, 16)); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		one := idleMemory(b, socket, 1)
+		many := idleMemory(b, socket, 1+idleConnections)
+		b.ReportMetric(float64(many-one)/idleConnections/1024, "KiB/connection")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// idleMemory returns the bytes of heap and stacks of a virtcast with n connections.
+func idleMemory(b *testing.B, socket string, n int) int64 {
+	dir, err := os.MkdirTemp(b.TempDir(), "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	config := &Config{DataDir: dir, Sinks: []SinkConfig{}}
+	for i := range n {
+		config.Connections = append(config.Connections, ConnectionConfig{
+			Name: fmt.Sprintf("kvm%05d", i), URI: "test+unix:///default?socket=" + socket,
+		})
+	}
+	log := slog.New(slog.DiscardHandler)
+	j, err := openJournal(config, log)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := newService(config, log, j, libvirtDrivers(log), sinkTools{log: log})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.runAndClose(ctx) }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		up := 0
+		for _, c := range s.registry.Stats() {
+			if c.Up {
+				up++
+			}
+		}
+		if up == n {
+			break
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("%d of %d connections are up", up, n)
+		}
+	}
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	cancel()
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	return int64(m.HeapInuse + m.StackInuse)
+}

@@ -159,8 +159,9 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 	known = known && kind == row.kind
 	switch {
 	case len(s.held) > 0 || (!known && registering):
-		if len(s.held) >= s.maxHeld {
-			return fmt.Errorf("%w: %d events", ErrOverflow, len(s.held))
+		s.names += len(o.Domain.Name)
+		if len(s.held) >= s.maxHeld || s.names > maxHeldNames {
+			return fmt.Errorf("%w: %d events", ErrOverflow, len(s.held)+1)
 		}
 		s.held = append(s.held, heldEvent{source, *o})
 		s.batch = s.batch[:last]
@@ -199,6 +200,7 @@ func (s *Session) drainHeld() {
 		default:
 			s.count.stale.Add(1)
 		}
+		s.names -= len(head.observation.Domain.Name)
 		s.held = s.held[1:]
 	}
 	s.held = nil

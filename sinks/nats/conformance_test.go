@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -48,6 +49,53 @@ func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
 			}},
 		},
 		Stall:  func(*testing.T) { p.stall() },
-		Events: 4000,
+		Events: 2000,
+	}
+}
+
+func TestCoreConformance(t *testing.T) {
+	for _, content := range []Content{ContentStructured, ContentBinary} {
+		t.Run(string(content), func(t *testing.T) {
+			sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture { return coreFixture(t, content) }})
+		})
+	}
+}
+
+// coreFixture is a server behind a proxy, and a subscriber that reads from the server itself.
+func coreFixture(t *testing.T, content Content) sinktest.Fixture {
+	srv := startServer(t, func(o *server.Options) { o.JetStream, o.MaxPayload = false, 64<<10 })
+	p := startProxy(t, srv.Addr().String())
+	nc := connectClient(t, srv.ClientURL())
+	sub, err := nc.SubscribeSync("virt.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sub.SetPendingLimits(-1, -1), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	var events []schema.Event
+	cfg := Config{URL: p.url(), Mode: ModeCore, Content: content, AckTimeout: 2 * time.Second}
+	return sinktest.Fixture{
+		Open: func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
+		Read: func(t *testing.T) []schema.Event {
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				m, err := sub.NextMsg(100 * time.Millisecond)
+				if err != nil {
+					return events
+				}
+				events = append(events, decode(t, m.Subject, m.Header, m.Data))
+			}
+		},
+		TooLarge: 64 << 10,
+		Break: []sinktest.Break{{Name: "cut connection", Do: func(*testing.T) {
+			p.cutAfter(1 + rand.IntN(1_000_000))
+			time.Sleep(50 * time.Millisecond)
+		}}},
+		Stall:   func(*testing.T) { p.stall() },
+		Repeats: true,
+		Events:  2000,
 	}
 }

@@ -46,7 +46,6 @@ func (s *Sink) connectHint(err error) string {
 		hostname         x509.HostnameError
 		invalid          x509.CertificateInvalidError
 		record           tls.RecordHeaderError
-		alert            tls.AlertError
 		path             *fs.PathError
 	)
 	switch {
@@ -62,9 +61,8 @@ func (s *Sink) connectHint(err error) string {
 		return "the server does not speak TLS on this port: check scheme and port of url"
 	case errors.Is(err, natsgo.ErrSecureConnWanted):
 		return "the server offers no TLS: remove tls and write nats:// in url, or enable TLS on the server"
-	case errors.As(err, &alert), strings.Contains(err.Error(), "remote error: tls:"),
-		strings.Contains(err.Error(), "after TLS handshake"):
-		// The last one is what is left of the alert when the server was quicker to close.
+	case strings.Contains(err.Error(), "remote error: tls:"), errors.Is(err, natsgo.ErrTLS):
+		// The server's alert; or what is left of it when the server was quicker to close.
 		return "set tls.cert and tls.key to a client certificate that the server's authority signed"
 	case errors.Is(err, natsgo.ErrAuthExpired), errors.Is(err, natsgo.ErrAccountAuthExpired):
 		return "the credentials have expired: get new ones"

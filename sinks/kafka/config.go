@@ -1,0 +1,246 @@
+package kafka
+
+import (
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go/compress"
+
+	"github.com/virtcast/virtcast/internal/field"
+)
+
+// Content is the CloudEvents content mode.
+type Content string
+
+// The content modes.
+const (
+	// ContentBinary puts the attributes into ce_ headers and the data into the value. The default.
+	ContentBinary Content = "binary"
+	// ContentStructured puts the whole event into the value, as JSON.
+	ContentStructured Content = "structured"
+)
+
+// Compression is how batches are compressed.
+type Compression string
+
+// The compressions.
+const (
+	CompressionNone   Compression = "none" // The default.
+	CompressionGzip   Compression = "gzip"
+	CompressionSnappy Compression = "snappy"
+	CompressionLZ4    Compression = "lz4"
+	CompressionZstd   Compression = "zstd"
+)
+
+// codes are the compressions' numbers in the attributes of a batch.
+var codes = map[Compression]compress.Compression{
+	CompressionNone: compress.None, CompressionGzip: compress.Gzip, CompressionSnappy: compress.Snappy,
+	CompressionLZ4: compress.Lz4, CompressionZstd: compress.Zstd,
+}
+
+// Mechanism is how to log in by SASL.
+type Mechanism string
+
+// The mechanisms.
+const (
+	MechanismPlain       Mechanism = "PLAIN"
+	MechanismScramSHA256 Mechanism = "SCRAM-SHA-256"
+	MechanismScramSHA512 Mechanism = "SCRAM-SHA-512"
+)
+
+// The bounds of BatchBytes: a broker takes 1 MiB unless it is told otherwise.
+const (
+	defaultBatchBytes  = 512 << 10
+	minBatchBytes      = 1 << 10
+	maxBatchBytes      = 64 << 20
+	defaultBatchEvents = 10_000
+)
+
+// Config is what a user writes about a Kafka sink. A zero field means its default;
+// [Config.WithDefaults] fills them in. All in-sync replicas acknowledge, always.
+type Config struct {
+	// Brokers are the addresses, host:port, by which the cluster is found. Required.
+	Brokers []string `yaml:"brokers"`
+	// Topic is the topic template; default [DefaultTopic]. {connection} and {kind} may be in it.
+	Topic string `yaml:"topic"`
+	// Content is binary (default) or structured.
+	Content Content `yaml:"content"`
+	// Compression is none (default), gzip, snappy, lz4 or zstd.
+	Compression Compression `yaml:"compression"`
+	// Create makes a topic that is missing; nil means that it must exist. An existing topic is
+	// never changed.
+	Create *CreateConfig `yaml:"create"`
+
+	// SASL is how to log in; no mechanism means not at all.
+	SASL SASLConfig `yaml:"sasl"`
+	// TLS is how the brokers are verified and how this client proves itself; nil means no TLS.
+	TLS *TLSConfig `yaml:"tls"`
+
+	// BatchBytes bounds a batch before compression; default 512 KiB, or what the topic takes if
+	// that is less. BatchEvents bounds the events in it; default 10000. A
+	// batch never waits for more events than a Deliver brings.
+	BatchBytes  int `yaml:"batch_bytes"`
+	BatchEvents int `yaml:"batch_events"`
+
+	// ConnectTimeout bounds dialling and logging in, per broker; default 5 s.
+	ConnectTimeout time.Duration `yaml:"connect_timeout"`
+	// AckTimeout bounds the wait for the answer to a request, and the time without any
+	// acknowledgement after which Deliver gives up; default 5 s.
+	AckTimeout time.Duration `yaml:"ack_timeout"`
+}
+
+// CreateConfig is the topic that is made where it is missing.
+type CreateConfig struct {
+	// Partitions is the number of partitions; default 12. Adding some later changes which partition a
+	// domain is in.
+	Partitions int `yaml:"partitions"`
+	// Replication is the number of replicas; 0 means the cluster's default. From 3 on, min.insync.replicas
+	// is set to one less.
+	Replication int `yaml:"replication"`
+}
+
+// SASLConfig is the login part of a [Config].
+type SASLConfig struct {
+	// Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
+	Mechanism Mechanism `yaml:"mechanism"`
+	Username  string    `yaml:"username"`
+	Password  string    `yaml:"password"`
+}
+
+// TLSConfig is the TLS part of a [Config]. Its zero value verifies the brokers against the
+// system's authorities.
+type TLSConfig struct {
+	// CA is the path of a PEM file with the authorities that may sign the brokers' certificates.
+	CA string `yaml:"ca"`
+	// Cert and Key are the paths of the client's PEM files.
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+	// Insecure accepts any broker certificate.
+	Insecure bool `yaml:"insecure"`
+}
+
+// WithDefaults returns c with every zero field that has a default set to it.
+func (c Config) WithDefaults() Config {
+	fill(&c.Topic, DefaultTopic)
+	fill(&c.Content, ContentBinary)
+	fill(&c.Compression, CompressionNone)
+	fill(&c.BatchBytes, defaultBatchBytes)
+	fill(&c.BatchEvents, defaultBatchEvents)
+	fill(&c.ConnectTimeout, 5*time.Second)
+	fill(&c.AckTimeout, 5*time.Second)
+	if c.Create != nil {
+		create := *c.Create
+		fill(&create.Partitions, 12)
+		c.Create = &create
+	}
+	return c
+}
+
+func fill[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Servers returns the brokers' addresses, for people to read.
+func (c Config) Servers() string { return strings.Join(c.Brokers, ",") }
+
+// Validate reports every fault of c, at the paths below path. It reads no file and connects to nothing.
+func (c Config) Validate(path field.Path) error {
+	var f field.Faults
+	c.validateBrokers(&f, path.Key("brokers"))
+	c.validatePublishing(&f, path)
+	c.validateAuth(&f, path)
+	if c.Create != nil {
+		c.Create.validate(&f, path.Key("create"))
+	}
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"connect_timeout", c.ConnectTimeout}, {"ack_timeout", c.AckTimeout}} {
+		if d.value != 0 && d.value < 10*time.Millisecond {
+			f.Add(path.Key(d.key), "write a duration such as 5s", "%s is too short", d.value)
+		}
+	}
+	return f.Err()
+}
+
+func (c Config) validateBrokers(f *field.Faults, path field.Path) {
+	if len(c.Brokers) == 0 {
+		f.Add(path, "list the brokers, such as [127.0.0.1:9092]", "brokers is missing")
+	}
+	for i, address := range c.Brokers {
+		const cure = "write host:port, such as 127.0.0.1:9092"
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || host == "" || strings.ContainsAny(host, "/ @,") {
+			f.Add(path.Index(i), cure, "%q is not host:port", address)
+			continue
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			f.Add(path.Index(i), cure, "%q is not a port", port)
+		}
+	}
+}
+
+func (c Config) validatePublishing(f *field.Faults, path field.Path) {
+	if c.Topic != "" {
+		if _, err := parseTopic(c.Topic); err != nil {
+			f.Add(path.Key("topic"), "use letters, digits, ., _ and -, and {connection} or {kind}, such as "+DefaultTopic, "%s", err)
+		}
+	}
+	if !slices.Contains([]Content{"", ContentBinary, ContentStructured}, c.Content) {
+		f.Add(path.Key("content"), "write binary or structured", "content mode %q is not known", c.Content)
+	}
+	if _, ok := codes[c.Compression]; !ok && c.Compression != "" {
+		f.Add(path.Key("compression"), "write none, gzip, snappy, lz4 or zstd", "compression %q is not known", c.Compression)
+	}
+	if c.BatchBytes != 0 && (c.BatchBytes < minBatchBytes || c.BatchBytes > maxBatchBytes) {
+		f.Add(path.Key("batch_bytes"), "write 1024 to 67108864, and no more than the topic's max.message.bytes",
+			"%d bytes is out of range", c.BatchBytes)
+	}
+	if c.BatchEvents < 0 {
+		f.Add(path.Key("batch_events"), "write a positive number", "%d is negative", c.BatchEvents)
+	}
+}
+
+func (c Config) validateAuth(f *field.Faults, path field.Path) {
+	sasl := path.Key("sasl")
+	known := []Mechanism{MechanismPlain, MechanismScramSHA256, MechanismScramSHA512}
+	switch {
+	case c.SASL == (SASLConfig{}):
+	case c.SASL.Mechanism == "":
+		f.Add(sasl, "add mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", "a login without a mechanism")
+	case !slices.Contains(known, c.SASL.Mechanism):
+		f.Add(sasl.Key("mechanism"), "write PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", "mechanism %q is not known", c.SASL.Mechanism)
+	}
+	if c.SASL != (SASLConfig{}) && c.SASL.Username == "" {
+		f.Add(sasl, "add username", "a login without a username")
+	}
+	if c.SASL != (SASLConfig{}) && c.SASL.Password == "" {
+		f.Add(sasl, `add password, such as "${KAFKA_PASSWORD}"`, "a login without a password")
+	}
+	if c.TLS == nil {
+		return
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		f.Add(path.Key("tls"), "give both or neither", "cert and key belong together")
+	}
+	if c.TLS.Insecure && c.TLS.CA != "" {
+		f.Add(path.Key("tls").Key("insecure"), "remove insecure, or ca",
+			"insecure accepts any certificate, so ca would have no effect")
+	}
+}
+
+func (c CreateConfig) validate(f *field.Faults, path field.Path) {
+	if c.Partitions < 0 || c.Partitions > 10_000 {
+		f.Add(path.Key("partitions"), "write a number from 1 to 10000", "%d partitions are not possible", c.Partitions)
+	}
+	if c.Replication < 0 || c.Replication > 32 {
+		f.Add(path.Key("replication"), "write the number of brokers that shall hold each partition, such as 3",
+			"%d replicas are not possible", c.Replication)
+	}
+}

@@ -1,0 +1,209 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/apiversions"
+	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
+	"github.com/segmentio/kafka-go/protocol/saslhandshake"
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+var (
+	// errDial is in the error when no TCP connection could be made.
+	errDial = errors.New("dial")
+	// errHello is in the error when the other side does not answer as a broker does.
+	errHello = errors.New("no answer of a Kafka broker")
+	// errLogin is in the error when the broker did not accept the login.
+	errLogin = errors.New("log in")
+	// errFile is in the error when a file of the configuration cannot be used.
+	errFile = errors.New("file")
+	// errLost is in the error when a connection ends or times out while a request is under way.
+	errLost = errors.New("connection lost")
+)
+
+// clientID is what the broker's logs and quotas call this client.
+const clientID = "virtcast"
+
+// link is one connection to one broker. It carries one request at a time. After an error it is of no
+// use any more.
+type link struct {
+	conn net.Conn
+	pc   *protocol.Conn
+}
+
+// dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout, or until ctx ends. Files are
+// read now, so that each connection uses what they hold then.
+func dial(ctx context.Context, cfg *Config, address string) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	defer cancel()
+	var tlsConfig *tls.Config
+	if cfg.TLS != nil {
+		var err error
+		if tlsConfig, err = cfg.TLS.load(); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errDial, err)
+	}
+	if tlsConfig != nil {
+		tlsConfig.ServerName, _, _ = net.SplitHostPort(address)
+		secure := tls.Client(conn, tlsConfig)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = conn.Close() // The handshake's error says more.
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		conn = secure
+	}
+	l := &link{conn: conn, pc: protocol.NewConn(conn, clientID)}
+	if err := l.hello(ctx, cfg.ConnectTimeout); err != nil {
+		l.close()
+		return nil, fmt.Errorf("%w: %w", errHello, err)
+	}
+	if cfg.SASL.Mechanism != "" {
+		if err := l.login(ctx, cfg.SASL, cfg.ConnectTimeout); err != nil {
+			l.close()
+			return nil, fmt.Errorf("%w: %w", errLogin, err)
+		}
+	}
+	return l, nil
+}
+
+// hello asks which versions of each request the broker speaks.
+func (l *link) hello(ctx context.Context, timeout time.Duration) error {
+	m, err := l.roundTrip(ctx, timeout, new(apiversions.Request))
+	if err != nil {
+		return err
+	}
+	answer, ok := m.(*apiversions.Response)
+	if !ok {
+		return fmt.Errorf("unexpected answer %T", m)
+	}
+	if answer.ErrorCode != 0 {
+		return &codeError{code: code(answer.ErrorCode)}
+	}
+	versions := make(map[protocol.ApiKey]int16, len(answer.ApiKeys))
+	for _, k := range answer.ApiKeys {
+		key := protocol.ApiKey(k.ApiKey)
+		versions[key] = key.SelectVersion(k.MinVersion, k.MaxVersion)
+	}
+	l.pc.SetVersions(versions)
+	return nil
+}
+
+// login logs in by SASL.
+func (l *link) login(ctx context.Context, cfg SASLConfig, timeout time.Duration) error {
+	mechanism, err := cfg.mechanism()
+	if err != nil {
+		return err
+	}
+	m, err := l.roundTrip(ctx, timeout, &saslhandshake.Request{Mechanism: mechanism.Name()})
+	if err != nil {
+		return err
+	}
+	if answer, ok := m.(*saslhandshake.Response); ok && answer.ErrorCode != 0 {
+		return &codeError{code: code(answer.ErrorCode), what: string(cfg.Mechanism)}
+	}
+	exchange, state, err := mechanism.Start(ctx)
+	if err != nil {
+		return err
+	}
+	for done := false; !done; {
+		m, err := l.roundTrip(ctx, timeout, &saslauthenticate.Request{AuthBytes: state})
+		if err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				// Some brokers say no by closing the connection.
+				return &codeError{code: codeAuthenticationFailed}
+			}
+			return err
+		}
+		answer, ok := m.(*saslauthenticate.Response)
+		if !ok {
+			return fmt.Errorf("unexpected answer %T", m)
+		}
+		if answer.ErrorCode != 0 {
+			return &codeError{code: code(answer.ErrorCode), message: answer.ErrorMessage}
+		}
+		if done, state, err = exchange.Next(ctx, answer.AuthBytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c SASLConfig) mechanism() (sasl.Mechanism, error) {
+	switch c.Mechanism {
+	case MechanismScramSHA256:
+		return scram.Mechanism(scram.SHA256, c.Username, c.Password)
+	case MechanismScramSHA512:
+		return scram.Mechanism(scram.SHA512, c.Username, c.Password)
+	case MechanismPlain:
+	}
+	return plain.Mechanism{Username: c.Username, Password: c.Password}, nil
+}
+
+// roundTrip sends a request and returns the answer. It blocks until then, for at most timeout, or until ctx ends, which
+// closes the connection. After an error the request may have been carried out.
+func (l *link) roundTrip(ctx context.Context, timeout time.Duration, m protocol.Message) (protocol.Message, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer context.AfterFunc(ctx, l.close)()
+	if err := l.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errLost, err)
+	}
+	answer, err := l.pc.RoundTrip(m)
+	switch {
+	case err == nil:
+		return answer, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, fmt.Errorf("%w: no answer within %s", errLost, timeout)
+	}
+	return nil, fmt.Errorf("%w: %w", errLost, err)
+}
+
+// close ends the connection; what is under way fails. It may be called at any time, by anyone, again.
+func (l *link) close() {
+	_ = l.conn.Close() // It may be closed already, and nobody waits for what is not sent.
+}
+
+// load reads the files of a TLS configuration.
+func (t *TLSConfig) load() (*tls.Config, error) {
+	c := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: t.Insecure, //nolint:gosec // The user asks for it by name.
+	}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w: %w", errFile, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca: %w: no certificate in PEM form in %s", errFile, t.CA)
+		}
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert and tls.key: %w: %w", errFile, err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

@@ -73,7 +73,7 @@ func (j *Journal) prepareDeadLetters(size int64) error {
 }
 
 // DeadLetters calls f for each dead letter, oldest first, until it returns false. What it is given is
-// valid during the call. DeadLetter waits meanwhile: f must not call it.
+// valid during the call. DeadLetter and Journal.Stats wait meanwhile: f must not call them.
 func (j *Journal) DeadLetters(f func(DeadLetter) bool) error {
 	j.dmu.Lock()
 	defer j.dmu.Unlock()

@@ -24,7 +24,7 @@ const (
 	MaxBatchBytes = 8 << 20
 
 	minMaxBytes  = 64 << 10
-	redoBytes    = 32 << 20 // log after which a new checkpoint is made
+	redoBytes    = 64 << 20 // log after which a new checkpoint is made
 	verifyBytes  = 64 << 20 // newest part of the log that Open checks in any case
 	reserveShare = 64       // 1/64 of MaxBytes is left for batches without records
 )

@@ -326,8 +326,8 @@ func TestFullAndTrim(t *testing.T) {
 	if j.Stats().Next != next || j.Stats().States != 1 {
 		t.Errorf("after reopening: %+v", j.Stats())
 	}
-	if files := fs.names("/j"); len(files) != 4 { // LOCK is not a file here.
-		t.Logf("files: %q", files)
+	if files := fs.names("/j"); len(files) != 3 { // One segment, checkpoint, cursors; LOCK is not a file here.
+		t.Errorf("files: %q", files)
 	}
 }
 
@@ -375,6 +375,7 @@ func TestLocked(t *testing.T) {
 	if _, err := Open(dir, Options{}); !errors.Is(err, ErrLocked) {
 		t.Errorf("second Open: %v", err)
 	}
+	r := mustReader(t, j, "a")
 	mustClose(t, j)
 	if err := j.Close(); !errors.Is(err, ErrClosed) {
 		t.Errorf("second Close: %v", err)
@@ -383,6 +384,24 @@ func TestLocked(t *testing.T) {
 	b.Record(nil)
 	if err := j.Append(&b); !errors.Is(err, ErrClosed) {
 		t.Errorf("Append after Close: %v", err)
+	}
+	if err := r.Commit(1); !errors.Is(err, ErrClosed) {
+		t.Errorf("Commit after Close: %v", err)
+	}
+	if _, err := r.Next(t.Context(), nil, 0); !errors.Is(err, ErrClosed) {
+		t.Errorf("Next after Close: %v", err)
+	}
+	if _, err := j.Reader("b"); !errors.Is(err, ErrClosed) {
+		t.Errorf("Reader after Close: %v", err)
+	}
+	if _, err := j.Drop("a"); !errors.Is(err, ErrClosed) {
+		t.Errorf("Drop after Close: %v", err)
+	}
+	if err := j.DeadLetter("a", Record{}, ""); !errors.Is(err, ErrClosed) {
+		t.Errorf("DeadLetter after Close: %v", err)
+	}
+	if err := j.DeadLetters(func(DeadLetter) bool { return true }); !errors.Is(err, ErrClosed) {
+		t.Errorf("DeadLetters after Close: %v", err)
 	}
 	mustClose(t, mustOpen(t, dir, Options{}))
 }

@@ -287,10 +287,15 @@ func (r *Reader) release() {
 
 // Commit says that everything below next is done and will not be wanted again. It does
 // not block on the disk: the cursor is persisted within Options.CursorInterval and by Journal.Close.
-// A next below the cursor is ignored; one beyond what Next has returned is an error.
+// A next below the cursor is ignored; one beyond what Next has returned is an error, and
+// after Journal.Close it is ErrClosed.
 func (r *Reader) Commit(next uint64) error {
 	j := r.j
 	j.mu.Lock()
+	if j.isClosed() {
+		j.mu.Unlock()
+		return ErrClosed
+	}
 	if next > r.given {
 		given := r.given
 		j.mu.Unlock()

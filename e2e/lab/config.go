@@ -46,6 +46,7 @@ func (d *Daemon) prepare(opts Options) error {
 	}
 	files := map[string][]string{
 		"libvirtd.conf":          lines,
+		"etc/hosts":              {"127.0.0.1 localhost", "127.0.1.1 " + d.Hostname},
 		"etc/libvirt/qemu.conf":  qemu,
 		"etc/sasl2/libvirt.conf": {"mech_list: scram-sha-256 plain", "sasldb_path: " + d.path("sasl.db")},
 	}

@@ -8,6 +8,8 @@ for d in /etc/libvirt /etc/sasl2 /run/libvirt /var/lib/libvirt /var/log/libvirt 
 	mkdir -p "$d" "$1$d"
 	mount --bind "$1$d" "$d"
 done
+# libvirtd looks its host's name up: here it is found without asking anybody.
+mount --bind "$1/etc/hosts" /etc/hosts
 # In a hybrid layout libvirt_lxc cannot build its own /sys/fs/cgroup while the
 # unified hierarchy is mounted below it: with the v1 controllers alone it can.
 if grep -q ' /sys/fs/cgroup/unified ' /proc/mounts; then

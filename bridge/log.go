@@ -3,7 +3,7 @@ package bridge
 // The keys of log attributes.
 const (
 	logSink    = "sink"
-	logError   = "error"
+	logError   = "err"
 	logPending = "pending"
 	logOffset  = "offset"
 	logFor     = "for"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -207,7 +208,10 @@ func (s *Sink) appendFile(ctx context.Context, events []schema.Event) (n int, er
 		}
 	}
 	if syncErr := s.file.Sync(); syncErr != nil {
-		return 0, errors.Join(err, fmt.Errorf("sync: %w", syncErr), s.cut(start), s.closeFile())
+		n, err = 0, errors.Join(err, fmt.Errorf("sync: %w", syncErr), s.cut(start), errReopen)
+	}
+	if errors.Is(err, errReopen) {
+		err = errors.Join(err, s.closeFile())
 	}
 	if err == nil && n < len(events) {
 		err = context.Cause(ctx)
@@ -215,11 +219,14 @@ func (s *Sink) appendFile(ctx context.Context, events []schema.Event) (n int, er
 	return n, err
 }
 
-// cut truncates the file to whole lines. Should that fail, the file is closed: when it is
-// opened again, the torn line is ended.
+// errReopen is in an error after which the file is not as it should be. When it is opened
+// again, a torn line is ended.
+var errReopen = errors.New("the file is opened again")
+
+// cut truncates the file to whole lines.
 func (s *Sink) cut(size int64) error {
 	if err := s.file.Truncate(size); err != nil {
-		return errors.Join(fmt.Errorf("truncate: %w", err), s.closeFile())
+		return errors.Join(fmt.Errorf("truncate: %w", err), errReopen)
 	}
 	return nil
 }
@@ -282,5 +289,11 @@ func (s *Sink) explain(op string, err error) error {
 	case errors.Is(err, syscall.EROFS):
 		hint = "; the file system is mounted read-only"
 	}
-	return fmt.Errorf("jsonl: %s %s: %w%s", op, target, err, hint)
+	return &lineError{fmt.Errorf("jsonl: %s %s: %w%s", op, target, err, hint)}
 }
+
+// lineError puts joined errors on one line.
+type lineError struct{ err error }
+
+func (e *lineError) Error() string { return strings.ReplaceAll(e.err.Error(), "\n", "; ") }
+func (e *lineError) Unwrap() error { return e.err }

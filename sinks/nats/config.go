@@ -101,14 +101,19 @@ type TLSConfig struct {
 	Insecure bool `yaml:"insecure"`
 }
 
-// WithDefaults returns c with every zero field that has a default set to it.
+// WithDefaults returns c with every zero field that has a default, and a meaning, set to it.
 func (c Config) WithDefaults() Config {
 	fill(&c.Mode, ModeJetStream)
-	fill(&c.Stream, "VIRTCAST")
 	fill(&c.Subject, DefaultSubject)
 	fill(&c.Content, ContentStructured)
 	fill(&c.ConnectTimeout, 5*time.Second)
 	fill(&c.AckTimeout, 5*time.Second)
+	if c.Mode == ModeJetStream {
+		fill(&c.Stream, "VIRTCAST")
+	}
+	if !c.Create {
+		return c
+	}
 	fill(&c.Replicas, 1)
 	fill(&c.Storage, StorageFile)
 	if c.Duplicates == 0 {

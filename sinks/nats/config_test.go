@@ -82,6 +82,9 @@ func TestConfigValidate(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
+			if err := tt.cfg.WithDefaults().Validate(""); (err == nil) != (tt.want == nil) {
+				t.Errorf("Validate after WithDefaults: %v", err)
+			}
 			if _, err := New(tt.cfg, Options{}); (err == nil) != (tt.want == nil) {
 				t.Errorf("New: %v", err)
 			}

@@ -45,7 +45,7 @@ type ConnectionConfig struct {
 	Keepalive KeepaliveConfig `yaml:"keepalive"`
 }
 
-// KeepaliveConfig bounds how long a dead peer goes unnoticed: interval × (count + 1).
+// KeepaliveConfig bounds how long a dead peer goes unnoticed: interval × count.
 type KeepaliveConfig struct {
 	Interval time.Duration `yaml:"interval"` // default 5s
 	Count    int           `yaml:"count"`    // default 5

@@ -29,11 +29,10 @@ type Config struct {
 	Host string
 	// CallTimeout bounds every call, within its context.
 	CallTimeout time.Duration
-	// KeepaliveInterval is how long the daemon may be silent before it is sent a ping, and
-	// between pings.
+	// A daemon that is silent for KeepaliveInterval × KeepaliveCount, and in that time
+	// leaves KeepaliveCount pings unanswered, is given up.
 	KeepaliveInterval time.Duration
-	// KeepaliveCount is how many pings in a row may go unanswered.
-	KeepaliveCount int
+	KeepaliveCount    int
 }
 
 // Validate reports every fault, as *field.Error with paths relative to the connection.

@@ -15,9 +15,9 @@
 //     libvirtd stops reading at 5, and then a keepalive would look dead too.
 //  4. Every call ends with its context or after [Config].CallTimeout. A late answer is
 //     dropped; a callback that was registered too late is deregistered again.
-//  5. A peer that falls silent is noticed after KeepaliveInterval × (KeepaliveCount + 1)
-//     without a frame, as libvirtd itself reckons: each of the pings has an interval to
-//     be answered in.
+//  5. A peer that falls silent is noticed within KeepaliveInterval × KeepaliveCount:
+//     in that time it is sent KeepaliveCount pings, evenly spaced, and each has as
+//     long to be answered.
 //
 // A session has two goroutines. The reader decodes, answers calls and calls the
 // handler; the writer alone writes, so neither a stuck peer nor a caller that gives up

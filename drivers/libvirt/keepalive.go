@@ -13,12 +13,19 @@ func (s *Session) startKeepalive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.ended {
-		s.keepalive = time.AfterFunc(s.config.KeepaliveInterval, s.tick)
+		s.keepalive = time.AfterFunc(s.config.pingEvery(), s.tick)
 	}
 }
 
-// tick pings a silent peer at every interval, and ends the session one interval
-// after the last ping that may go unanswered. Any byte from the peer starts the
+// pingEvery is the time between pings: such that each of the pings that may go
+// unanswered has as long to be answered, and a dead peer is noticed within
+// KeepaliveInterval × KeepaliveCount.
+func (c Config) pingEvery() time.Duration {
+	return c.KeepaliveInterval * time.Duration(c.KeepaliveCount) / time.Duration(c.KeepaliveCount+1)
+}
+
+// tick pings a silent peer at every such interval, and ends the session one
+// interval after the last ping that may go unanswered. Any byte from the peer starts the
 // reckoning anew, as with libvirtd's own keepalive. What counts is pings that had their
 // interval, not time: a bridge that was itself stopped for a while accuses nobody.
 func (s *Session) tick() {
@@ -27,7 +34,7 @@ func (s *Session) tick() {
 	if s.ended {
 		return
 	}
-	interval := s.config.KeepaliveInterval
+	interval := s.config.pingEvery()
 	if last := s.conn.last.Load(); last != s.lastAtTick {
 		s.lastAtTick, s.unanswered = last, 0
 		if idle := s.conn.idle(); idle < interval {

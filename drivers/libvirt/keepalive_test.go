@@ -16,7 +16,7 @@ func TestKeepaliveDeath(t *testing.T) {
 		t, s, p := x.t, x.s, x.p
 		register(t, s, p, 0)
 		for range 5 { // a peer that talks needs no ping
-			time.Sleep(1900 * time.Millisecond)
+			time.Sleep(1400 * time.Millisecond)
 			p.event(0, 1)
 		}
 		silent := time.Now()
@@ -31,11 +31,11 @@ func TestKeepaliveDeath(t *testing.T) {
 			}
 			pings = append(pings, time.Since(silent))
 		}
-		if diff := cmp.Diff([]time.Duration{2 * time.Second, 4 * time.Second, 6 * time.Second}, pings); diff != "" {
+		if diff := cmp.Diff([]time.Duration{1500 * time.Millisecond, 3 * time.Second, 4500 * time.Millisecond}, pings); diff != "" {
 			t.Errorf("pings (-want +got):\n%s", diff)
 		}
 		<-s.Done()
-		if got, want := time.Since(silent), 8*time.Second; got != want {
+		if got, want := time.Since(silent), 6*time.Second; got != want {
 			t.Errorf("noticed after %s, want %s", got, want)
 		}
 		if err := s.Err(); !errors.Is(err, ErrPeerSilent) {

@@ -54,13 +54,6 @@ func PuppetGuest(t testing.TB, d *Daemon, name string) *Guest {
 	return g
 }
 
-// QEMU, LXC and Test are the local URIs of the daemon's drivers.
-const (
-	QEMU = "qemu:///system"
-	LXC  = "lxc:///system"
-	Test = "test:///default"
-)
-
 // puppetXML wants the domain's name, its disk and the path of its serial line.
 const puppetXML = `<domain type='qemu'><name>%s</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>

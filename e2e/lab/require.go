@@ -21,10 +21,11 @@ var parts = map[string][]program{
 	"sasl":     {{"saslpasswd2", "sasl2-bin"}},
 	"sshd":     {{"sshd", "openssh-server"}, {"ssh-keygen", "openssh-client"}},
 	"go":       {{"go", "golang-go"}},
+	"kafka":    {{"java", "default-jdk-headless"}, {"mvn", "maven"}},
 }
 
 // Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc",
-// "sasl", "sshd", "go". If one is not, the test is skipped with a message that says what is
+// "sasl", "sshd", "go", "kafka". If one is not, the test is skipped with a message that says what is
 // missing and how to get it; where CI=true, it fails instead.
 func Require(t testing.TB, names ...string) {
 	t.Helper()

@@ -11,13 +11,15 @@ import (
 	"testing"
 )
 
+// QEMU, LXC and Test are the local URIs of the daemon's drivers.
+const (
+	QEMU = "qemu:///system"
+	LXC  = "lxc:///system"
+	Test = "test:///default"
+)
+
 // Socket returns the path of the read-write unix socket.
-func (d *Daemon) Socket() string {
-	if d.ns == nil {
-		return d.path("libvirt-sock")
-	}
-	return d.path("libvirt-sock")
-}
+func (d *Daemon) Socket() string { return d.path("libvirt-sock") }
 
 // SocketRO returns the path of the read-only unix socket; a session daemon has
 // none, and the path is then that of the read-write one.

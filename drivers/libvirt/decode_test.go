@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/digitalocean/go-libvirt/socket"
@@ -215,4 +217,20 @@ func FuzzDecodeEvent(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestLongNameIsCut(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		want int
+	}{
+		{strings.Repeat("x", maxName), maxName},
+		{strings.Repeat("x", maxName+1), maxName},
+		{strings.Repeat("ö", maxName), maxName - 1},
+	} {
+		got := new(eventDecoder).name([]byte(tt.name))
+		if len(got) != tt.want || !utf8.ValidString(got) {
+			t.Errorf("a name of %d bytes became one of %d, want %d", len(tt.name), len(got), tt.want)
+		}
+	}
 }

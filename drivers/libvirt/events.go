@@ -1,6 +1,8 @@
 package libvirt
 
 import (
+	"bytes"
+
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -42,6 +44,13 @@ const (
 	maxNames = 4096
 	// maxKeptName is the longest name that is kept, in bytes.
 	maxKeptName = 256
+	// maxName is the longest name that is passed on, in bytes. libvirt's drivers name
+	// files after domains, which keeps names below 256; only the protocol allows 4 MiB. A longer
+	// one is cut, so that a bound on observations is one on memory too. The UUID, not
+	// the name, is what identifies a domain.
+	maxName = 1024
+	// cutMark ends a name that was cut.
+	cutMark = "…"
 )
 
 // decode fills in what the message says: the domain and the kind's own fields.
@@ -71,6 +80,9 @@ func (e *eventDecoder) domain(d *schema.Domain) {
 func (e *eventDecoder) name(b []byte) string {
 	if kept, ok := e.names[string(b)]; ok {
 		return kept
+	}
+	if len(b) > maxName {
+		return string(bytes.ToValidUTF8(b[:maxName-len(cutMark)], nil)) + cutMark
 	}
 	if len(b) == 0 || len(b) > maxKeptName {
 		return string(b)

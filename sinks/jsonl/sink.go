@@ -161,8 +161,8 @@ func (s *Sink) interruptWith(ctx context.Context) (stop func()) {
 	}
 }
 
-// encode fills buf with the lines of the first events, about a chunk of them, and returns how many.
-func (s *Sink) encode(events []schema.Event) int {
+// encode fills buf with the lines of the first events, about a chunk of them.
+func (s *Sink) encode(events []schema.Event) {
 	s.buf, s.ends = s.buf[:0], s.ends[:0]
 	for i := range events {
 		s.buf = schema.AppendJSON(s.buf, &events[i])
@@ -172,7 +172,6 @@ func (s *Sink) encode(events []schema.Event) int {
 			break
 		}
 	}
-	return len(s.ends)
 }
 
 // whole returns how many lines of buf are complete in its first n bytes.

@@ -234,8 +234,11 @@ func (c Config) validateStream(f *field.Faults, path field.Path) {
 		key string
 		set bool
 	}{
-		{"replicas", c.Replicas != 0}, {"storage", c.Storage != ""}, {"max_age", c.MaxAge != 0},
-		{"max_bytes", c.MaxBytes != 0}, {"duplicates", c.Duplicates != 0},
+		{"replicas", c.Replicas != 0},
+		{"storage", c.Storage != ""},
+		{"max_age", c.MaxAge != 0},
+		{"max_bytes", c.MaxBytes != 0},
+		{"duplicates", c.Duplicates != 0},
 	} {
 		if s.set && !c.Create {
 			f.Add(path.Key(s.key), "add create: true, or remove it and set it on the stream itself",

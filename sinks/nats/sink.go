@@ -106,10 +106,9 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err e
 	defer context.AfterFunc(ctx, l.abort)()
 	start := time.Now()
 	var tooLarge *tooLargeError
-	switch {
-	case s.cfg.Mode == ModeCore:
+	if s.cfg.Mode == ModeCore {
 		n, err = s.deliverCore(ctx, l, events)
-	default:
+	} else {
 		n, err = s.deliverStream(ctx, l, events)
 	}
 	s.metrics.delivered.Add(float64(n))

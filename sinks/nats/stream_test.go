@@ -73,22 +73,34 @@ func TestStreamMisfits(t *testing.T) {
 		{name: "missing", want: "stream VIRTCAST: API error: code=404 err_code=10059 description=stream not found; " +
 			"set create: true, or run: nats stream add VIRTCAST --subjects 'virt.>'"},
 		{name: "no jetstream", server: noJetStream, want: "; start the server with JetStream (-js), or set mode: core"},
-		{name: "other subjects", stream: func(c *jetstream.StreamConfig) { c.Subjects = []string{"virt.*", "vm.>"} },
-			want: `stream VIRTCAST: its subjects ["virt.*" "vm.>"] do not cover virt.*.*.*.*.*; add virt.> to its subjects, or change subject`},
+		{
+			name: "other subjects", stream: func(c *jetstream.StreamConfig) { c.Subjects = []string{"virt.*", "vm.>"} },
+			want: `stream VIRTCAST: its subjects ["virt.*" "vm.>"] do not cover virt.*.*.*.*.*; add virt.> to its subjects, or change subject`,
+		},
 		{name: "sealed", stream: func(*jetstream.StreamConfig) {}, seal: true, want: "it is sealed; set stream to another one"},
 		{name: "no acks", stream: func(c *jetstream.StreamConfig) { c.NoAck = true }, want: "it acknowledges nothing (no_ack); remove no_ack, or set mode: core"},
-		{name: "overlap", stream: func(c *jetstream.StreamConfig) { c.Name = "OTHER" }, cfg: Config{Create: true},
-			want: "another stream listens on virt.>: set stream to its name, or change subject"},
+		{
+			name: "overlap", stream: func(c *jetstream.StreamConfig) { c.Name = "OTHER" }, cfg: Config{Create: true},
+			want: "another stream listens on virt.>: set stream to its name, or change subject",
+		},
 		{name: "replicas", cfg: Config{Create: true, Replicas: 3}, want: "3 replicas need a cluster of as many servers: set replicas: 1, or add servers"},
-		{name: "too large", server: func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }, cfg: Config{Create: true, MaxBytes: 1 << 30},
-			want: "; lower max_bytes, or raise the server's or the account's JetStream limits"},
-		{name: "full", stream: func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 2 },
-			want: "stream VIRTCAST is full and refuses new messages: raise its limits, or set its discard policy to old"},
-		{name: "no permission for the API", server: func(o *server.Options) { o.Users = restricted("$JS.API.>") },
+		{
+			name: "too large", server: func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }, cfg: Config{Create: true, MaxBytes: 1 << 30},
+			want: "; lower max_bytes, or raise the server's or the account's JetStream limits",
+		},
+		{
+			name: "full", stream: func(c *jetstream.StreamConfig) { c.Discard, c.MaxMsgs = jetstream.DiscardNew, 2 },
+			want: "stream VIRTCAST is full and refuses new messages: raise its limits, or set its discard policy to old",
+		},
+		{
+			name: "no permission for the API", server: func(o *server.Options) { o.Users = restricted("$JS.API.>") },
 			cfg:  Config{Username: "u", Password: "p"},
-			want: "; let this user publish to $JS.API.STREAM.INFO.VIRTCAST and subscribe to _INBOX.>"},
-		{name: "no permission for the subject", server: func(o *server.Options) { o.Users = restricted("virt.>") },
-			cfg: Config{Username: "u", Password: "p", Create: true}, want: "; let this user publish to virt.> and subscribe to _INBOX.>"},
+			want: "; let this user publish to $JS.API.STREAM.INFO.VIRTCAST and subscribe to _INBOX.>",
+		},
+		{
+			name: "no permission for the subject", server: func(o *server.Options) { o.Users = restricted("virt.>") },
+			cfg: Config{Username: "u", Password: "p", Create: true}, want: "; let this user publish to virt.> and subscribe to _INBOX.>",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package sinktest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -191,7 +192,7 @@ func testPermanent(t *testing.T, f Fixture) {
 			if _, err := Pump(ctx, sink, events[where+1:], 1000); err != nil {
 				t.Fatal(err)
 			}
-			want := append(events[:where:where], events[where+1:]...)
+			want := slices.Concat(events[:where], events[where+1:])
 			stored := f.Read(t)
 			if r := Check(want, stored[len(stored)-len(want):]); !r.OK() {
 				t.Fatalf("round %d, too large event at %d: stored events: %+v", round, where, r)

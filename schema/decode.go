@@ -87,6 +87,11 @@ func (m *message) event() (Event, error) {
 	if err := decodeData(m.data, &e.Observation); err != nil {
 		return Event{}, fmt.Errorf("data: %w", err)
 	}
+	if kind == KindState {
+		if e.State, err = decodeState(m.data); err != nil {
+			return Event{}, fmt.Errorf("data: %w", err)
+		}
+	}
 	return e, m.checkAgreement(&e, eventToken)
 }
 

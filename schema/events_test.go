@@ -51,6 +51,13 @@ func gapEvent() Event {
 	}
 }
 
+// stateEvent is the event that tells of a state after a lifecycle event.
+func stateEvent(s State) Event {
+	e := lifecycleEvent(2, 0)
+	e.State = s
+	return e.StateEvent()
+}
+
 type testEvent struct {
 	name  string
 	event Event
@@ -73,6 +80,10 @@ func testEvents() []testEvent {
 		{"lifecycle-defined-odd-name", odd},
 		{"lifecycle-unknown-event", lifecycleEvent(42, 3)},
 		{"lifecycle-unknown-detail", lifecycleEvent(2, -9)},
+		{"state-running", stateEvent(State{Valid: true, Code: StateRunning, Reason: 1, Persistence: Persistent})},
+		{"state-paused-ioerror", stateEvent(State{Valid: true, Code: StatePaused, Reason: 5, Persistence: NotPersistent})},
+		{"state-unknown", stateEvent(State{Valid: true, Code: StateUnknown})},
+		{"state-unknown-number", stateEvent(State{Valid: true, Code: 42, Reason: 7})},
 		{"gap-disconnected", gapEvent()},
 		{"gap-overrun", overrun},
 		{"unknown-kind", func() Event { e := lifecycleEvent(0, 0); e.Kind = KindOf(FamilyDomain, 99); return e }()},

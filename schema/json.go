@@ -62,6 +62,9 @@ func AppendData(dst []byte, e *Event) []byte {
 		if row.events != nil {
 			dst = appendPair(dst, row.events, e.Observation.Event, e.Detail)
 		}
+		if e.Kind == KindState {
+			dst = appendState(dst, e.State)
+		}
 		if row.appendFields != nil {
 			dst = row.appendFields(dst, e.Observation)
 		}

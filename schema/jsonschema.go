@@ -11,6 +11,7 @@ import (
 const (
 	schemaBase      = "https://virtcast.github.io/schema/"
 	SchemaLifecycle = schemaBase + "domain.lifecycle.v1.json"
+	SchemaState     = schemaBase + "domain.state.v1.json"
 	SchemaGap       = schemaBase + "connection.gap.v1.json"
 )
 

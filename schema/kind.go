@@ -135,6 +135,9 @@ var families = [...]familyRow{
 
 // row returns what is known of k, or nil.
 func (k Kind) row() *kindRow {
+	if k == KindState {
+		return &stateRow
+	}
 	if int(k.Family()) >= len(families) {
 		return nil
 	}
@@ -198,6 +201,9 @@ func parseType(typ string) (k Kind, event string, err error) {
 			continue
 		}
 		name, event, hasEvent := strings.Cut(tokens, ".")
+		if Family(f) == FamilyDomain && tokens == stateRow.name {
+			return KindState, "", nil
+		}
 		if k, ok := parseKindOf(Family(f), name); ok && hasEvent == (k.row().events != nil) {
 			return k, event, nil
 		}

@@ -92,6 +92,9 @@ type Event struct {
 	// DomainSequence counts the events of one domain at one source from 1,
 	// contiguous within an epoch; 0 for events that are about no domain.
 	DomainSequence uint64
+	// State is what is known of the domain after this event. It is in the record, not in
+	// the event's CloudEvent.
+	State State
 }
 
 // DomainState is a domain and its state, as listed by a hypervisor.

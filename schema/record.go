@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// recordV1 is the first byte of a record: the version of its form.
+// The first byte of a record is the version of its form. Version 2 is written; version 1,
+// which had neither states nor repeats, is still read.
 //
-// The rest of version 1, where a string is its length as uvarint and its bytes,
+// The rest, where a string is its length as uvarint and its bytes,
 // and a time is its Unix seconds as varint and its nanoseconds as uvarint:
 //
 //	flags            byte, the record… constants
@@ -25,10 +26,16 @@ import (
 //	domain           16 bytes, string name, varint id    if recordDomain
 //	unobservedsince  time                                if recordUnobserved
 //	gap              string reason, uvarint lost, time   if recordGap
+//	state            varint code, varint reason, byte    if recordState
+//
+// The last byte of a state is its persistence, and stateGone if the domain is gone.
 //
 // A record carries no checksum: that the bytes are those that were written is the
 // journal's promise.
-const recordV1 = 1
+const (
+	recordV1 = 1
+	recordV2 = 2
+)
 
 // The flags of a record.
 const (
@@ -37,8 +44,14 @@ const (
 	recordDomain
 	recordUnobserved
 	recordGap
-	recordFlags = 1<<iota - 1
+	recordState   // since version 2
+	recordRepeat  // since version 2
+	recordV2Flags = 1<<iota - 1
+	recordV1Flags = recordState - 1
 )
+
+// stateGone is set in the last byte of the state of a domain that is gone.
+const stateGone = 0x80
 
 // ErrRecord is returned when bytes are not a record of a version that this program
 // knows: they are damaged, or a newer program wrote them.
@@ -67,7 +80,10 @@ func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	if e.Gap != nil {
 		flags |= recordGap
 	}
-	dst = append(dst, recordV1, flags)
+	if e.State.Valid {
+		flags |= recordState
+	}
+	dst = append(dst, recordV2, flags)
 	if sinks != nil {
 		dst = binary.AppendUvarint(dst, uint64(len(sinks)))
 		for _, sink := range sinks {
@@ -99,7 +115,31 @@ func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 		dst = binary.AppendUvarint(dst, e.Gap.Lost)
 		dst = appendRecordTime(dst, e.Gap.Until)
 	}
+	if flags&recordState != 0 {
+		dst = binary.AppendVarint(dst, int64(e.State.Code))
+		dst = binary.AppendVarint(dst, int64(e.State.Reason))
+		last := byte(e.State.Persistence)
+		if e.State.Gone {
+			last |= stateGone
+		}
+		dst = append(dst, last)
+	}
 	return dst
+}
+
+// AppendRepeat is [AppendRecord] for an event that goes to one sink once more, out of
+// its place in the order: see [RecordIsRepeat].
+func AppendRepeat(dst []byte, e *Event, sink string) []byte {
+	start := len(dst)
+	dst = AppendRecord(dst, e, []string{sink})
+	dst[start+1] |= recordRepeat
+	return dst
+}
+
+// RecordIsRepeat reports whether a record was made by [AppendRepeat]: newer events of the
+// same domain may stand before it.
+func RecordIsRepeat(b []byte) bool {
+	return len(b) > 1 && b[0] == recordV2 && b[1]&recordRepeat != 0
 }
 
 // ParseRecord reads what [AppendRecord] made: the same event, with times in UTC, and
@@ -132,6 +172,9 @@ func ParseRecord(b []byte, in *Interner) (Event, []string, error) {
 	}
 	if flags&recordGap != 0 {
 		e.Gap = &Gap{Reason: GapReason(in.text(r.bytes())), Lost: r.uvarint(math.MaxUint64), Until: r.time()}
+	}
+	if flags&recordState != 0 {
+		e.State = r.state()
 	}
 	if r.problem == "" && len(r.rest) > 0 {
 		r.problem = "bytes after its end"
@@ -183,9 +226,9 @@ func openRecord(b []byte) (recordReader, byte) {
 	switch {
 	case head == nil:
 		return r, 0
-	case head[0] != recordV1:
+	case head[0] != recordV1 && head[0] != recordV2:
 		return recordReader{problem: fmt.Sprintf("version %d", head[0])}, 0
-	case head[1]&^recordFlags != 0:
+	case head[1]&^recordV2Flags != 0, head[0] == recordV1 && head[1]&^recordV1Flags != 0:
 		return recordReader{problem: "unknown flags"}, 0
 	}
 	return r, head[1]
@@ -248,6 +291,21 @@ func (r *recordReader) time() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(seconds, int64(nanos)).UTC()
+}
+
+// state reads what is known of the domain.
+func (r *recordReader) state() State {
+	s := State{Valid: true, Code: r.int32(), Reason: r.int32()}
+	if last := r.take(1); last != nil {
+		s.Gone = last[0]&stateGone != 0
+		if s.Persistence = Persistence(last[0] &^ stateGone); s.Persistence > NotPersistent {
+			r.fail("bad state")
+		}
+	}
+	if r.problem != "" {
+		return State{}
+	}
+	return s
 }
 
 // sinks returns the names in their encoded form.

@@ -89,15 +89,15 @@ func TestRecordDamaged(t *testing.T) {
 	}
 	tests := map[string][]byte{
 		"longer":        append(bytes.Clone(record), 0),
-		"newer version": append([]byte{2}, record[1:]...),
-		"unknown flag":  append([]byte{1, 0x80}, record[2:]...),
+		"newer version": append([]byte{3}, record[1:]...),
+		"unknown flag":  append([]byte{2, 0x80}, record[2:]...),
 	}
 	for name, b := range tests {
 		if _, _, err := ParseRecord(b, nil); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: error %v, want ErrRecord", name, err)
 		}
 	}
-	for _, b := range [][]byte{nil, {1}, {2, 0}, {1, 0x80}, {1, recordSinks, 2, 1, 'a'}} {
+	for _, b := range [][]byte{nil, {1}, {3, 0}, {1, 0x80}, {2, 0x80}, {1, recordState}, {2, recordSinks, 2, 1, 'a'}} {
 		if _, err := RecordGoesTo(b, "a"); !errors.Is(err, ErrRecord) {
 			t.Errorf("RecordGoesTo(% x): error %v, want ErrRecord", b, err)
 		}
@@ -157,6 +157,7 @@ func FuzzRecord(f *testing.F) {
 	for _, sample := range testEvents() {
 		f.Add(AppendRecord(nil, &sample.event, nil), "bus")
 		f.Add(AppendRecord(nil, &sample.event, []string{"bus", "screen"}), "screen")
+		f.Add(AppendRepeat(nil, &sample.event, "screen"), "screen")
 	}
 	f.Fuzz(func(t *testing.T, b []byte, sink string) {
 		event, sinks, err := ParseRecord(b, nil)

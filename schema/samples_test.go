@@ -127,7 +127,7 @@ func TestSamplesMatchTheirSchemas(t *testing.T) {
 
 // TestSchemasRefuse holds that the schemas say something.
 func TestSchemasRefuse(t *testing.T) {
-	for _, event := range []Event{lifecycleEvent(2, 0), gapEvent()} {
+	for _, event := range []Event{lifecycleEvent(2, 0), gapEvent(), stateEvent(State{Valid: true, Code: StateUnknown})} {
 		url := event.Kind.row().schema
 		document, _ := JSONSchema(url)
 		schema := compileSchema(t, url, document)
@@ -156,7 +156,7 @@ func TestAsyncAPIDescribesTheSamples(t *testing.T) {
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.AssertFormat()
 	resources := map[string][]byte{schemaBase + "asyncapi.yaml": document}
-	for url, of := range map[string]string{"domain.lifecycle.v1.json": SchemaLifecycle, "connection.gap.v1.json": SchemaGap} {
+	for url, of := range map[string]string{"domain.lifecycle.v1.json": SchemaLifecycle, "connection.gap.v1.json": SchemaGap, "domain.state.v1.json": SchemaState} {
 		resources[schemaBase+"jsonschema/"+url], _ = JSONSchema(of)
 	}
 	for url, text := range resources {
@@ -175,6 +175,8 @@ func TestAsyncAPIDescribesTheSamples(t *testing.T) {
 			message = "lifecycle"
 		case KindGap:
 			message = "gap"
+		case KindState:
+			message = "state"
 		default:
 			continue
 		}

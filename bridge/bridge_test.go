@@ -28,13 +28,13 @@ func domain(n int) schema.Domain {
 }
 
 // observe makes the nth observation of a domain: its detail is n.
-func observe(d, n int, sinks ...string) schema.Matched {
+func observe(d, n int, to ...string) schema.Matched {
 	return schema.Matched{
 		Observation: schema.Observation{
 			Connection: kvm01, Kind: schema.KindLifecycle, Domain: domain(d),
 			Event: 2, Detail: int32(n), Received: time.Unix(1_800_000_000, int64(n)).UTC(),
 		},
-		Sinks: sinks,
+		Sinks: to,
 	}
 }
 
@@ -93,7 +93,7 @@ type running struct {
 	stop    func() error
 }
 
-func start(t *testing.T, dir string, jopts journal.Options, opts bridge.Options, sinks map[string]bridge.Sink) *running {
+func start(t *testing.T, dir string, jopts journal.Options, opts bridge.Options, to map[string]bridge.Sink) *running {
 	t.Helper()
 	j, err := journal.Open(dir, jopts)
 	if err != nil {
@@ -103,7 +103,7 @@ func start(t *testing.T, dir string, jopts journal.Options, opts bridge.Options,
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range sinks {
+	for name, s := range to {
 		if err := b.AddSink(name, s); err != nil {
 			t.Fatal(err)
 		}
@@ -297,7 +297,7 @@ func TestDeadSinkDelaysNobody(t *testing.T) {
 
 func TestStopDrains(t *testing.T) {
 	slow := newMemory()
-	slow.before = func(ctx context.Context, events []schema.Event) (int, error) {
+	slow.before = func(ctx context.Context, _ []schema.Event) (int, error) {
 		select {
 		case <-time.After(20 * time.Millisecond):
 			return 1, errors.New("one at a time")

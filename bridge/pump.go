@@ -66,26 +66,25 @@ func (p *pump) pending() uint64 {
 // run delivers until ctx ends, and returns nil then. An error means that the
 // journal cannot be read.
 func (p *pump) run(ctx context.Context) error {
-	for {
-		records, err := p.reader.Next(ctx, p.records[:0], maxDeliverBytes)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("sink %s: read the journal: %w", p.name, err)
-		}
-		p.records = records
-		err = p.decode(ctx)
-		if err == nil {
-			err = p.deliver(ctx)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+	for ctx.Err() == nil {
+		if err := p.step(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// step delivers the next records. It blocks until there are some.
+func (p *pump) step(ctx context.Context) error {
+	records, err := p.reader.Next(ctx, p.records[:0], maxDeliverBytes)
+	if err != nil {
+		return fmt.Errorf("sink %s: read the journal: %w", p.name, err)
+	}
+	p.records = records
+	if err := p.decode(ctx); err != nil {
+		return err
+	}
+	return p.deliver(ctx)
 }
 
 // decode makes events of the records that are meant for the sink.
@@ -180,7 +179,7 @@ func (p *pump) bury(ctx context.Context, r journal.Record, reason error) error {
 		}
 	}
 	p.metrics.dead.Inc()
-	p.log.Error("an event cannot be delivered; it is kept as a dead letter",
+	p.log.ErrorContext(ctx, "an event cannot be delivered; it is kept as a dead letter",
 		logOffset, r.Offset, logError, reason)
 	return nil
 }

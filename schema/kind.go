@@ -46,10 +46,10 @@ func (k Kind) EventID() int32 { return int32(k & 0xffffff) }
 // The kinds that this version decodes in full.
 const (
 	// KindLifecycle is VIR_DOMAIN_EVENT_ID_LIFECYCLE.
-	KindLifecycle = Kind(FamilyDomain)<<24 | 0
+	KindLifecycle = Kind(FamilyDomain) << 24
 	// KindGap declares that a connection was not observed for a time, or that
 	// observations of it were lost.
-	KindGap = Kind(FamilyConnection)<<24 | 0
+	KindGap = Kind(FamilyConnection) << 24
 )
 
 // String returns the name of the kind as virsh event prints it and as it stands in the

@@ -211,6 +211,7 @@ func runWithFault(t *testing.T, fail func(n int, op, name string) error, closeIt
 }
 
 func TestFailEachOperation(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		fails func(n, at int) bool

@@ -12,7 +12,7 @@ func syncData(f *os.File) error {
 		if err == nil {
 			return nil
 		}
-		if err != syscall.EINTR { //nolint:errorlint // A system call returns the bare number.
+		if err != syscall.EINTR { // a system call returns the bare number
 			return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
 		}
 	}

@@ -139,7 +139,7 @@ func benchService(b *testing.B, hypervisor *libvirttest.Server, sink *nats.Confi
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := newService(config, log, j, drivers, sinkTools{log: log})
+	s, err := newService(b.Context(), config, log, j, drivers, sinkTools{log: log})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func (bus *benchBus) readStream(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		bus.messages = append(bus.messages, &natsgo.Msg{Subject: m.Subject(), Header: natsgo.Header(m.Headers()), Data: m.Data()})
+		bus.messages = append(bus.messages, &natsgo.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	}
 	stream, err := bus.js.Stream(b.Context(), "VIRTCAST")
 	if err != nil {

@@ -45,11 +45,7 @@ func TestKill(t *testing.T) {
 	srv := lab.NATS(t, lab.NATSOptions{})
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	defer hypervisor.Close()
-	dir, err := os.MkdirTemp("/tmp", "virtcast-kill-") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	dir := t.TempDir()
 	socket := filepath.Join(dir, "sock")
 	if _, err := hypervisor.Listen("unix", socket); err != nil {
 		t.Fatal(err)
@@ -126,7 +122,7 @@ func crashChild(ctx context.Context, config, acks string) error {
 	if err != nil {
 		return err
 	}
-	s, err := newService(c, log, j, libvirtDrivers(log), sinkTools{log: log})
+	s, err := newService(ctx, c, log, j, libvirtDrivers(log), sinkTools{log: log})
 	if err != nil {
 		return err
 	}

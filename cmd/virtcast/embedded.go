@@ -63,13 +63,13 @@ func runEmbedded(ctx context.Context, flags runFlags, out, errOut io.Writer) (er
 			return errors.Join(err, j.Close())
 		}
 	}
-	s, err := newService(c, log, j, hypervisor.drivers(log), sinkTools{log: log},
+	s, err := newService(ctx, c, log, j, hypervisor.drivers(log), sinkTools{log: log},
 		namedSink{"screen", &screen{newLineWriter(out)}})
 	if err != nil {
 		return err
 	}
 	if err := hypervisor.introduce(out, c); err != nil {
-		return errors.Join(err, s.close())
+		return errors.Join(err, s.close(ctx))
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return hypervisor.live(ctx) })

@@ -36,11 +36,7 @@ func idleServer(ctx context.Context, socket string) error {
 // BenchmarkIdleConnections reports what a connection costs that nothing happens on:
 // heap and stacks of a whole virtcast with 1,000 of them, less one without any.
 func BenchmarkIdleConnections(b *testing.B) {
-	dir, err := os.MkdirTemp("/tmp", "virtcast-idle-") // a socket's path must be short
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
 	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), idleSocket+"="+socket)
@@ -66,11 +62,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 
 // idleMemory returns the bytes of heap and stacks of a virtcast with n connections.
 func idleMemory(b *testing.B, socket string, n int) int64 {
-	dir, err := os.MkdirTemp(b.TempDir(), "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	config := &Config{DataDir: dir, Sinks: []SinkConfig{}}
+	config := &Config{DataDir: b.TempDir(), Sinks: []SinkConfig{}}
 	for i := range n {
 		config.Connections = append(config.Connections, ConnectionConfig{
 			Name: fmt.Sprintf("kvm%05d", i), URI: "test+unix:///default?socket=" + socket,
@@ -81,7 +73,7 @@ func idleMemory(b *testing.B, socket string, n int) int64 {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := newService(config, log, j, libvirtDrivers(log), sinkTools{log: log})
+	s, err := newService(b.Context(), config, log, j, libvirtDrivers(log), sinkTools{log: log})
 	if err != nil {
 		b.Fatal(err)
 	}

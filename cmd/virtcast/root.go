@@ -25,7 +25,7 @@ func (e usageError) Unwrap() error { return e.error }
 // execute runs the command line and returns the exit code. It is main without
 // the process around it.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	root := newRootCommand()
+	root := newRootCommand() //nolint:contextcheck // cobra hands ctx to each command
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -36,13 +36,17 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintln(errOut, err)
+		complain(errOut, err)
 		return exitUsage
 	default:
-		fmt.Fprintln(errOut, "virtcast:", err)
+		complain(errOut, fmt.Errorf("virtcast: %w", err))
 		return exitFailure
 	}
 }
+
+// complain writes an error for people. Where standard error is closed, nobody is
+// left to be told.
+func complain(errOut io.Writer, err error) { _, _ = fmt.Fprintln(errOut, err) }
 
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{

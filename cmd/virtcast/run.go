@@ -119,7 +119,7 @@ func runConfigured(ctx context.Context, c *Config, log *slog.Logger, tools sinkT
 	if err != nil {
 		return err
 	}
-	s, err := newService(c, log, j, libvirtDrivers(log), tools)
+	s, err := newService(ctx, c, log, j, libvirtDrivers(log), tools)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -16,19 +15,23 @@ import (
 
 func TestMain(m *testing.M) {
 	if child := childOf(); child != nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		if err := child(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(exitFailure)
-		}
-		os.Exit(exitOK)
+		os.Exit(runChild(child))
 	}
 	testscript.Main(m, map[string]func(){
 		"virtcast": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
+}
+
+func runChild(child func(context.Context) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := child(ctx); err != nil {
+		complain(os.Stderr, err)
+		return exitFailure
+	}
+	return exitOK
 }
 
 // childOf returns what this process is to do where a test started it as its child, else nil.

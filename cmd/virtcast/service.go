@@ -59,12 +59,12 @@ type driverFactory func(ConnectionConfig) (registry.Driver, error)
 
 // newService wires everything to an open journal, which it owns from now on,
 // also if it fails; it connects nothing. more are sinks beside the configured ones.
-func newService(c *Config, log *slog.Logger, j *journal.Journal, drivers driverFactory, tools sinkTools, more ...namedSink) (*service, error) {
+func newService(ctx context.Context, c *Config, log *slog.Logger, j *journal.Journal, drivers driverFactory, tools sinkTools, more ...namedSink) (*service, error) {
 	s := &service{config: c, log: log, journal: j, metrics: prometheus.NewRegistry()}
 	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	tools.registerer = s.metrics
 	if err := s.wire(drivers, tools, more); err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
 }
@@ -191,10 +191,10 @@ func (s *service) run(ctx context.Context) error {
 
 // runAndClose runs until ctx ends and closes everything.
 func (s *service) runAndClose(ctx context.Context) error {
-	s.log.Info("virtcast runs", "version", versionLine(), "connections", len(s.config.Connections), "sinks", len(s.sinks), "data_dir", s.config.DataDir)
-	err := errors.Join(s.run(ctx), s.close())
+	s.log.InfoContext(ctx, "virtcast runs", "version", versionLine(), "connections", len(s.config.Connections), "sinks", len(s.sinks), "data_dir", s.config.DataDir)
+	err := errors.Join(s.run(ctx), s.close(ctx))
 	if err == nil {
-		s.log.Info("virtcast has stopped")
+		s.log.InfoContext(ctx, "virtcast has stopped")
 	}
 	return err
 }
@@ -205,7 +205,7 @@ func (s *service) serveMetrics(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	s.log.Info("metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
+	s.log.InfoContext(ctx, "metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
@@ -217,9 +217,9 @@ func (s *service) serveMetrics(ctx context.Context) error {
 	return nil
 }
 
-// close ends what newService opened.
-func (s *service) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+// close ends what newService opened, also after ctx has ended.
+func (s *service) close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	var errs []error
 	for _, sink := range s.sinks {

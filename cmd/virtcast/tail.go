@@ -140,15 +140,15 @@ func readEndpoint() string {
 func (f tailFlags) follow(ctx context.Context, source nats.Config, out, errOut io.Writer) error {
 	opts := nats.FollowOptions{Subject: f.subject, All: f.all, Interrupted: func(err error) {
 		if err != nil {
-			fmt.Fprintf(errOut, "virtcast tail: %v; connecting again\n", err)
+			complain(errOut, fmt.Errorf("virtcast tail: %w; connecting again", err))
 			return
 		}
-		fmt.Fprintln(errOut, "virtcast tail: connected again")
+		complain(errOut, errors.New("virtcast tail: connected again"))
 	}}
 	if f.since > 0 {
 		opts.Since = time.Now().Add(-f.since)
 	}
-	print := f.printer(out)
+	show := f.printer(out)
 	err := nats.Follow(ctx, source, opts, func(m nats.Message) error {
 		if m.Err != nil {
 			_, err := fmt.Fprintf(errOut, "virtcast tail: skipped a message on %s: %v\n", printable(m.Subject), m.Err)
@@ -157,7 +157,7 @@ func (f tailFlags) follow(ctx context.Context, source nats.Config, out, errOut i
 		if !f.wants(&m.Event) {
 			return nil
 		}
-		return print(&m.Event)
+		return show(&m.Event)
 	})
 	if err != nil {
 		return errors.Join(err, errors.New("is a virtcast publishing there? start one with: virtcast run"))

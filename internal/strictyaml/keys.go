@@ -174,7 +174,7 @@ func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch t.Kind() { //nolint:exhaustive // the rest reads well as it is
+	switch t.Kind() {
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
@@ -197,7 +197,7 @@ func typeCure(t reflect.Type) string {
 	if t == nil {
 		return ""
 	}
-	switch t.Kind() { //nolint:exhaustive // a cure where one is needed
+	switch t.Kind() {
 	case reflect.Slice:
 		return "write a list: [a, b], or one element a line, each after a hyphen"
 	case reflect.Bool:

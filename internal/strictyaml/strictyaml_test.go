@@ -39,7 +39,8 @@ func load(t *testing.T, text string) (config, error) {
 	if err := doc.Expand(func(n string) (string, bool) { v, ok := env[n]; return v, ok }); err != nil {
 		return c, err
 	}
-	return c, doc.Decode(&c)
+	err = doc.Decode(&c)
+	return c, err
 }
 
 func TestDecode(t *testing.T) {

@@ -116,9 +116,9 @@ func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, e *schema.E
 // laneReply handles the answer to one message. It reports whether it was one.
 func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
 	index, ours := strings.CutPrefix(m.Subject, prefix)
-	i, err := strconv.Atoi(index)
+	i, err := strconv.ParseUint(index, 10, 31)
 	a := &s.lanes
-	if !ours || err != nil || i >= len(a.acked) || a.acked[i] {
+	if !ours || err != nil || i >= uint64(len(a.acked)) || a.acked[i] {
 		return false
 	}
 	a.inFlight--
@@ -127,7 +127,7 @@ func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
 		err = permanent(r.Error)
 	}
 	if err != nil {
-		a.fail(i, err)
+		a.fail(int(i), err)
 		return true
 	}
 	if r.Duplicate {

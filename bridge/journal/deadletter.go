@@ -24,7 +24,8 @@ type DeadLetter struct {
 
 // DeadLetter keeps a record that the reader's sink refuses for good, beside the log. It
 // is durable when DeadLetter returns nil; after an error nothing was kept. ErrFull says that there are
-// Options.MaxDeadLetterBytes already. The reason is cut to 4 KiB.
+// Options.MaxDeadLetterBytes already, until some are removed: a full area never forgets a letter to take
+// another, so the caller must not go past the record. The reason is cut to 4 KiB.
 func (j *Journal) DeadLetter(reader string, rec Record, reason string) error {
 	if len(reader) > MaxReaderName {
 		return fmt.Errorf("dead letter: reader name of %d bytes", len(reader))
@@ -48,6 +49,7 @@ func (j *Journal) DeadLetter(reader string, rec Record, reason string) error {
 		j.deadTorn = cutErr != nil
 		return fmt.Errorf("dead letter: %w", errors.Join(err, cutErr))
 	}
+	j.deadCount++
 	return nil
 }
 
@@ -59,6 +61,9 @@ func (j *Journal) prepareDeadLetters(size int64) error {
 			return err
 		}
 		j.deadLetters = l
+	}
+	if err := j.settleDeadLetters(); err != nil {
+		return err
 	}
 	if j.deadTorn {
 		if _, _, err := j.deadLetters.quarantine(); err != nil {
@@ -80,29 +85,14 @@ func (j *Journal) DeadLetters(f func(DeadLetter) bool) error {
 	if j.isClosed() {
 		return ErrClosed
 	}
-	if j.deadLetters == nil {
-		return nil
-	}
-	_, _, err := scanDeadLetters(j.deadLetters, j.deadLetters.size, f)
-	return err
+	return j.eachDeadLetter(f)
 }
 
 // openDeadLetters opens the file, if there is one, as verifyActive does a segment.
 func (j *Journal) openDeadLetters() error {
 	name := j.path(deadLettersName)
-	l, err := openLog(j.opts.FS, name, os.O_RDWR)
-	var damage *DamageError
-	switch {
-	case isNotExist(err):
-		return nil
-	case errors.As(err, &damage):
-		p, readErr := readFile(j.opts.FS, name)
-		if readErr != nil || len(p) > segmentHeader {
-			damage.Cure = cureDeadLetters
-			return errors.Join(damage, readErr)
-		}
-		return nil // An interrupted creation; it is replaced by the next one.
-	case err != nil:
+	l, err := openDeadLetterLog(j.opts.FS, name, os.O_RDWR)
+	if l == nil || err != nil {
 		return err
 	}
 	j.deadLetters = l
@@ -110,18 +100,9 @@ func (j *Journal) openDeadLetters() error {
 	if err != nil {
 		return err
 	}
-	at, lastFrame, err := scanDeadLetters(l, end, func(DeadLetter) bool { return true })
-	if err != nil && (!errors.As(err, &damage) || !damage.torn) {
+	at, lastFrame, err := scanDeadLetters(l, end, func(DeadLetter) bool { j.deadCount++; return true })
+	if err := tornOnly(l, at, end, err); err != nil {
 		return err
-	}
-	if err != nil {
-		rest := make([]byte, end-at.pos)
-		if _, readErr := l.f.ReadAt(rest, at.pos); readErr != nil && !errors.Is(readErr, io.EOF) {
-			return fmt.Errorf("read %s: %w", name, readErr)
-		}
-		if frameBehind(rest[1:], l.head.salt) {
-			return err
-		}
 	}
 	l.size, l.next = at.pos, at.next
 	if l.size < end {
@@ -133,6 +114,42 @@ func (j *Journal) openDeadLetters() error {
 		return err
 	}
 	return j.opts.FS.SyncDir(j.dir)
+}
+
+// openDeadLetterLog opens the file and reads its header. It returns nil if there is none, or no more than an
+// interrupted creation left, which the next one replaces.
+func openDeadLetterLog(fs FS, name string, flag int) (*logFile, error) {
+	l, err := openLog(fs, name, flag)
+	var damage *DamageError
+	switch {
+	case isNotExist(err):
+		return nil, nil
+	case errors.As(err, &damage):
+		p, readErr := readFile(fs, name)
+		if readErr != nil || len(p) > segmentHeader {
+			damage.Cure = cureDeadLetters
+			return nil, errors.Join(damage, readErr)
+		}
+		return nil, nil
+	}
+	return l, err
+}
+
+// tornOnly returns the error of a scan up to end, unless it says no more than that what is
+// behind the last letter was never acknowledged.
+func tornOnly(l *logFile, at place, end int64, err error) error {
+	var damage *DamageError
+	if err == nil || !errors.As(err, &damage) || !damage.torn {
+		return err
+	}
+	rest := make([]byte, end-at.pos)
+	if _, readErr := l.f.ReadAt(rest, at.pos); readErr != nil && !errors.Is(readErr, io.EOF) {
+		return fmt.Errorf("read %s: %w", l.name, readErr)
+	}
+	if frameBehind(rest[1:], l.head.salt) {
+		return err
+	}
+	return nil
 }
 
 // scanDeadLetters gives the letters up to end to f, and returns as scan does.
@@ -148,16 +165,24 @@ func scanDeadLetters(l *logFile, end int64, f func(DeadLetter) bool) (at place, 
 		if err != nil {
 			return at, lastFrame, deadLetterDamage(notFrame(l.name, at.pos, err))
 		}
-		letter, err := decodeDeadLetter(&fr, at.next)
-		if err != nil {
+		if fr.first > at.next {
+			at.next = fr.first // Those between were removed.
+		}
+		if err := checkFrame(&fr, at.next); err != nil {
 			return at, lastFrame, deadLetterDamage(placed(l.name, at.pos, err))
 		}
-		if !f(letter) {
-			return at, lastFrame, nil
+		if fr.count > 0 {
+			letter, err := decodeDeadLetter(&fr)
+			if err != nil {
+				return at, lastFrame, deadLetterDamage(placed(l.name, at.pos, err))
+			}
+			if !f(letter) {
+				return at, lastFrame, nil
+			}
+			at.next++
 		}
 		lastFrame = at.pos
 		at.pos = r.pos
-		at.next++
 	}
 }
 
@@ -181,11 +206,8 @@ func encodeDeadLetter(reader string, rec Record, reason string, now time.Time) [
 	return append(p, rec.Data...)
 }
 
-// decodeDeadLetter is the inverse of encodeDeadLetter, from a frame.
-func decodeDeadLetter(f *frame, id uint64) (DeadLetter, error) {
-	if err := checkFrame(f, id); err != nil {
-		return DeadLetter{}, err
-	}
+// decodeDeadLetter is the inverse of encodeDeadLetter, from a frame that was checked.
+func decodeDeadLetter(f *frame) (DeadLetter, error) {
 	op, _, p, rest, err := nextEntry(f.body)
 	if err != nil {
 		return DeadLetter{}, err
@@ -194,7 +216,7 @@ func decodeDeadLetter(f *frame, id uint64) (DeadLetter, error) {
 		return DeadLetter{}, errors.New("not a dead letter")
 	}
 	le := binary.LittleEndian
-	d := DeadLetter{ID: id, Offset: le.Uint64(p), Time: time.Unix(0, int64(le.Uint64(p[8:]))).UTC()}
+	d := DeadLetter{ID: f.first, Offset: le.Uint64(p), Time: time.Unix(0, int64(le.Uint64(p[8:]))).UTC()}
 	nameLen, reasonLen := uint64(le.Uint32(p[16:])), uint64(le.Uint32(p[20:]))
 	if p = p[24:]; uint64(len(p)) < nameLen+reasonLen {
 		return DeadLetter{}, errors.New("a dead letter ends early")

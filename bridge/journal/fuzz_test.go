@@ -72,7 +72,7 @@ func FuzzFrame(f *testing.F) {
 				t.Fatalf("checkFrame accepted what apply does not: %v", err)
 			}
 		}
-		_, _ = decodeDeadLetter(&fr, first)
+		_, _ = decodeDeadLetter(&fr)
 	})
 }
 

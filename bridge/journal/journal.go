@@ -139,6 +139,8 @@ type Journal struct {
 	dmu         sync.Mutex // guards the dead letters
 	deadLetters *logFile   // nil until there is one
 	deadTorn    bool       // as torn, or a failed append was not cut off yet
+	deadMoved   bool       // the file was replaced, and the directory not synced yet
+	deadCount   uint64     // letters kept
 }
 
 // segment is what is known of a segment file.
@@ -208,10 +210,7 @@ func (j *Journal) Epoch() uint64 { return j.epoch }
 // Stats returns the current figures.
 func (j *Journal) Stats() Stats {
 	j.dmu.Lock()
-	var letters uint64
-	if j.deadLetters != nil {
-		letters = j.deadLetters.next - j.deadLetters.head.first
-	}
+	letters := j.deadCount
 	j.dmu.Unlock()
 	j.mu.RLock()
 	defer j.mu.RUnlock()

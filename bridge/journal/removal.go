@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 const deadLettersNew = "deadletters.new"
@@ -33,25 +32,29 @@ func (j *Journal) RemoveDeadLetters(ids []uint64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	missing := slices.Clone(ids)
-	slices.Sort(missing)
-	missing = slices.Compact(missing)
-	removed := uint64(len(missing))
+	found := make(map[uint64]bool, len(ids))
+	for _, id := range ids {
+		found[id] = false
+	}
 	err := j.eachDeadLetter(func(d DeadLetter) bool {
-		missing = slices.DeleteFunc(missing, func(id uint64) bool { return id == d.ID })
+		if _, wanted := found[d.ID]; wanted {
+			found[d.ID] = true
+		}
 		return true
 	})
 	if err != nil {
 		return fmt.Errorf("remove dead letters: %w", err)
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%w: %d", ErrNoDeadLetter, missing[0])
+	for _, id := range ids {
+		if !found[id] {
+			return fmt.Errorf("%w: %d", ErrNoDeadLetter, id)
+		}
 	}
-	fresh, err := j.copyDeadLetters(func(id uint64) bool { return !slices.Contains(ids, id) })
+	fresh, err := j.copyDeadLetters(func(id uint64) bool { return !found[id] })
 	if err != nil {
 		return fmt.Errorf("remove dead letters: %w", err)
 	}
-	return j.replaceDeadLetters(fresh, removed)
+	return j.replaceDeadLetters(fresh, uint64(len(found)))
 }
 
 // eachDeadLetter calls f as DeadLetters does. dmu is held.

@@ -37,25 +37,27 @@ type row struct {
 
 // Codes that are looked at by number.
 const (
-	codeNone                  code = 0
-	codeUnknownTopic          code = 3
-	codeMessageTooLarge       code = 10
-	codeRecordListTooLarge    code = 18
-	codeTopicAuthorization    code = 29
-	codeClusterAuthorization  code = 31
-	codeUnsupportedMechanism  code = 33
-	codeTopicExists           code = 36
-	codeInvalidPartitions     code = 37
-	codeInvalidReplication    code = 38
-	codePolicyViolation       code = 44
-	codeAuthenticationFailed  code = 58
-	codeDelegationTokenFailed code = 62
+	codeUnknown              code = -1
+	codeNone                 code = 0
+	codeUnknownTopic         code = 3
+	codeCorrupt              code = 2
+	codeLeaderNotAvailable   code = 5
+	codeMessageTooLarge      code = 10
+	codeRecordListTooLarge   code = 18
+	codeTopicAuthorization   code = 29
+	codeClusterAuthorization code = 31
+	codeUnsupportedMechanism code = 33
+	codeTopicExists          code = 36
+	codeInvalidPartitions    code = 37
+	codeInvalidReplication   code = 38
+	codePolicyViolation      code = 44
+	codeAuthenticationFailed code = 58
 )
 
 // table sorts every code that a produce request or its preparation may be answered with. A code that is not in it has
 // the verdict operator: it stops the sink, loses nothing, and names its number.
 var table = map[code]row{
-	-1: {"UNKNOWN_SERVER_ERROR", retry, "the broker failed and may have stored the batch", "look into the broker's log"},
+	codeUnknown: {"UNKNOWN_SERVER_ERROR", retry, "the broker failed and may have stored the batch", "look into the broker's log"},
 
 	codeNone: {"NONE", stored, "all in-sync replicas have it", ""},
 	46:       {"DUPLICATE_SEQUENCE_NUMBER", stored, "it was stored by an earlier attempt, too long ago to know its offset", ""},
@@ -97,26 +99,26 @@ var table = map[code]row{
 	32: {"INVALID_TIMESTAMP", split, "a record's time is outside message.timestamp.before.max.ms and after.max.ms", ""},
 	87: {"INVALID_RECORD", split, "the broker refuses a record, as for a missing key in a compacted topic", ""},
 
-	17:  {"INVALID_TOPIC_EXCEPTION", operator, "no topic may have this name", "correct topic"},
-	21:  {"INVALID_REQUIRED_ACKS", operator, "the broker does not take acks=all", "look into the broker's log"},
-	29:  {"TOPIC_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user Describe and Write on the topic"},
-	31:  {"CLUSTER_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user IdempotentWrite on the cluster, or Write on a topic"},
-	33:  {"UNSUPPORTED_SASL_MECHANISM", operator, "the listener does not offer it", "set sasl.mechanism to one that the listener offers"},
-	34:  {"ILLEGAL_SASL_STATE", operator, "the listener wants a login first", "set sasl"},
-	35:  {"UNSUPPORTED_VERSION", operator, "the broker is too old or too new", "use Apache Kafka 1.0 or later"},
-	36:  {"TOPIC_ALREADY_EXISTS", operator, "somebody else has just made it", ""},
-	37:  {"INVALID_PARTITIONS", operator, "the cluster does not allow so many partitions", "correct create.partitions"},
-	38:  {"INVALID_REPLICATION_FACTOR", operator, "the cluster has fewer brokers than replicas are wanted", "lower create.replication, or start more brokers"},
-	42:  {"INVALID_REQUEST", operator, "the broker did not understand the request", "look into the broker's log"},
-	43:  {"UNSUPPORTED_FOR_MESSAGE_FORMAT", operator, "the topic has a message format from before Apache Kafka 0.11", "set the topic's message.format.version to 2.0 or later"},
-	44:  {"POLICY_VIOLATION", operator, "a policy of the cluster forbids it", "correct create, or ask who runs the cluster"},
-	53:  {"TRANSACTIONAL_ID_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user to write"},
-	58:  {"SASL_AUTHENTICATION_FAILED", operator, "the login was refused", "check sasl.username and sasl.password"},
-	60:  {"REASSIGNMENT_IN_PROGRESS", retry, "partitions are moving", ""},
-	62:  {"DELEGATION_TOKEN_NOT_FOUND", operator, "the login was refused", "check sasl.username and sasl.password"},
-	65:  {"DELEGATION_TOKEN_AUTHORIZATION_FAILED", operator, "the login was refused", "check sasl.username and sasl.password"},
-	66:  {"DELEGATION_TOKEN_EXPIRED", operator, "the login was refused", "get a new token"},
-	76:  {"UNSUPPORTED_COMPRESSION_TYPE", operator, "the broker or the topic does not take this compression", "set compression: none, or another one"},
+	17: {"INVALID_TOPIC_EXCEPTION", operator, "no topic may have this name", "correct topic"},
+	21: {"INVALID_REQUIRED_ACKS", operator, "the broker does not take acks=all", "look into the broker's log"},
+	29: {"TOPIC_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user Describe and Write on the topic"},
+	31: {"CLUSTER_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user IdempotentWrite on the cluster, or Write on a topic"},
+	33: {"UNSUPPORTED_SASL_MECHANISM", operator, "the listener does not offer it", "set sasl.mechanism to one that the listener offers"},
+	34: {"ILLEGAL_SASL_STATE", operator, "the listener wants a login first", "set sasl"},
+	35: {"UNSUPPORTED_VERSION", operator, "the broker is too old or too new", "use Apache Kafka 1.0 or later"},
+	36: {"TOPIC_ALREADY_EXISTS", operator, "somebody else has just made it", ""},
+	37: {"INVALID_PARTITIONS", operator, "the cluster does not allow so many partitions", "correct create.partitions"},
+	38: {"INVALID_REPLICATION_FACTOR", operator, "the cluster has fewer brokers than replicas are wanted", "lower create.replication, or start more brokers"},
+	42: {"INVALID_REQUEST", operator, "the broker did not understand the request", "look into the broker's log"},
+	43: {"UNSUPPORTED_FOR_MESSAGE_FORMAT", operator, "the topic has a message format from before Apache Kafka 0.11", "set the topic's message.format.version to 2.0 or later"},
+	44: {"POLICY_VIOLATION", operator, "a policy of the cluster forbids it", "correct create, or ask who runs the cluster"},
+	53: {"TRANSACTIONAL_ID_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user to write"},
+	58: {"SASL_AUTHENTICATION_FAILED", operator, "the login was refused", "check sasl.username and sasl.password"},
+	60: {"REASSIGNMENT_IN_PROGRESS", retry, "partitions are moving", ""},
+	62: {"DELEGATION_TOKEN_NOT_FOUND", operator, "the login was refused", "check sasl.username and sasl.password"},
+	65: {"DELEGATION_TOKEN_AUTHORIZATION_FAILED", operator, "the login was refused", "check sasl.username and sasl.password"},
+	66: {"DELEGATION_TOKEN_EXPIRED", operator, "the login was refused", "get a new token"},
+	76: {"UNSUPPORTED_COMPRESSION_TYPE", operator, "the broker or the topic does not take this compression", "set compression: none, or another one"},
 }
 
 // lookup returns what is known of c.

@@ -21,8 +21,6 @@ import (
 )
 
 var (
-	// errDial is in the error when no TCP connection could be made.
-	errDial = errors.New("dial")
 	// errHello is in the error when the other side does not answer as a broker does.
 	errHello = errors.New("no answer of a Kafka broker")
 	// errLogin is in the error when the broker did not accept the login.
@@ -32,6 +30,11 @@ var (
 	// errLost is in the error when a connection ends or times out while a request is under way.
 	errLost = errors.New("connection lost")
 )
+
+// dialError is returned when no TCP connection could be made.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
 
 // clientID is what the broker's logs and quotas call this client.
 const clientID = "virtcast"
@@ -57,7 +60,7 @@ func dial(ctx context.Context, cfg *Config, address string) (*link, error) {
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDial, err)
+		return nil, &dialError{err}
 	}
 	if tlsConfig != nil {
 		tlsConfig.ServerName, _, _ = net.SplitHostPort(address)

@@ -1,0 +1,335 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+)
+
+// metadataAge is how old what is known of the cluster may be when a Deliver begins. Older metadata is
+// only found to be wrong by an error; and partitions that were added would not be used.
+const metadataAge = time.Minute
+
+// node names a broker: its id, or a negative number for an address of the configuration.
+type node int32
+
+// noLeader stands for the leader of a partition that has none.
+const noLeader node = -1
+
+// seed is the node of the i-th configured address.
+func seed(i int) node { return node(-2 - i) }
+
+// cluster is what is known of a Kafka cluster, and the connections to it. Only close may be called at
+// any time; link, drop and produce may be called concurrently with each other.
+type cluster struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+
+	mu     sync.Mutex // guards what follows
+	links  map[node]*link
+	failed map[node]bool // could not be connected to, or did not answer, the last time
+	closed bool
+
+	// The rest belongs to Deliver.
+	addresses map[node]string
+	topics    map[string]*topic
+	refreshed time.Time
+	// shrunk is set when a topic lost partitions: it was made anew.
+	shrunk bool
+}
+
+// topic is what is known of a topic.
+type topic struct {
+	name       string
+	partitions []*partition
+	replicas   int
+	fit        Fit
+	// err is why the topic cannot be used, as the last metadata has it.
+	err error
+}
+
+func newCluster(cfg Config, log *slog.Logger, m *metrics) *cluster {
+	c := &cluster{
+		cfg: cfg, log: log, metrics: m, links: map[node]*link{}, failed: map[node]bool{},
+		addresses: map[node]string{}, topics: map[string]*topic{},
+	}
+	for i, address := range cfg.Brokers {
+		c.addresses[seed(i)] = address
+	}
+	return c
+}
+
+// link returns the connection to a node, and makes one if there is none.
+func (c *cluster) link(ctx context.Context, n node) (*link, error) {
+	c.mu.Lock()
+	l, closed := c.links[n], c.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return nil, ErrClosed
+	case l != nil:
+		return l, nil
+	}
+	address, ok := c.addresses[n]
+	if !ok {
+		return nil, &codeError{code: codeLeaderNotAvailable, what: fmt.Sprintf("broker %d", n)}
+	}
+	l, err := dial(ctx, &c.cfg, address)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		c.note(n, false)
+		return nil, &brokerError{address, err}
+	}
+	c.metrics.connects.Inc()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		l.close()
+		return nil, ErrClosed
+	}
+	c.links[n] = l
+	return l, nil
+}
+
+// brokerError says which broker an error is about.
+type brokerError struct {
+	address string
+	err     error
+}
+
+func (e *brokerError) Error() string { return "broker " + e.address + ": " + e.err.Error() }
+func (e *brokerError) Unwrap() error { return e.err }
+
+// note remembers whether a node has answered.
+func (c *cluster) note(n node, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ok {
+		delete(c.failed, n)
+	} else {
+		c.failed[n] = true
+	}
+}
+
+// drop closes a connection that must not be used any more.
+func (c *cluster) drop(n node, l *link) {
+	c.mu.Lock()
+	if c.links[n] == l {
+		delete(c.links, n)
+	}
+	c.mu.Unlock()
+	l.close()
+}
+
+// dropAll closes every connection.
+func (c *cluster) dropAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range c.links {
+		l.close()
+	}
+	clear(c.links)
+}
+
+// close ends all connections for good.
+func (c *cluster) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.dropAll()
+}
+
+// ask sends a request to one node. After an error the request may have been carried out, if sent is set.
+func (c *cluster) ask(ctx context.Context, n node, m protocol.Message) (answer protocol.Message, sent bool, err error) {
+	l, err := c.link(ctx, n)
+	if err != nil {
+		return nil, false, err
+	}
+	answer, err = l.roundTrip(ctx, c.cfg.AckTimeout, m)
+	if err != nil {
+		c.drop(n, l)
+		if ctx.Err() == nil {
+			c.note(n, false)
+			err = &brokerError{c.addresses[n], err}
+		}
+		return nil, true, err
+	}
+	c.note(n, true)
+	return answer, true, nil
+}
+
+// askAny sends a request to whichever node answers. When none does, the error is the one that says most.
+func (c *cluster) askAny(ctx context.Context, m protocol.Message) (protocol.Message, error) {
+	var worst error
+	for _, n := range c.candidates() {
+		answer, _, err := c.ask(ctx, n, m)
+		if err == nil {
+			return answer, nil
+		}
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if errors.Is(err, ErrClosed) {
+			return nil, err
+		}
+		var dial *dialError
+		if worst == nil || errors.As(worst, &dial) {
+			worst = err
+		}
+	}
+	return nil, worst
+}
+
+// candidates returns the nodes in the order in which they are worth asking: connected ones, known
+// brokers, configured addresses; those that failed the last time come last.
+func (c *cluster) candidates() []node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nodes := make([]node, 0, len(c.addresses))
+	for n := range c.addresses {
+		nodes = append(nodes, n)
+	}
+	rank := func(n node) int {
+		switch {
+		case c.failed[n]:
+			return 3
+		case c.links[n] != nil:
+			return 0
+		case n >= 0:
+			return 1
+		}
+		return 2
+	}
+	slices.SortFunc(nodes, func(a, b node) int {
+		if r := rank(a) - rank(b); r != 0 {
+			return r
+		}
+		if a < 0 && b < 0 {
+			return int(b - a) // In the order of the configuration.
+		}
+		return int(a - b)
+	})
+	return nodes
+}
+
+// refresh asks for the leaders of all partitions of the topics that are known.
+func (c *cluster) refresh(ctx context.Context) error {
+	names := make([]string, 0, len(c.topics))
+	for name := range c.topics {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	m, err := c.askAny(ctx, &metadata.Request{TopicNames: names})
+	if err != nil {
+		return err
+	}
+	answer, ok := m.(*metadata.Response)
+	if !ok {
+		return fmt.Errorf("unexpected answer %T", m)
+	}
+	known := map[node]bool{}
+	for _, b := range answer.Brokers {
+		n := node(b.NodeID)
+		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
+		known[n] = true
+		if c.addresses[n] != address {
+			c.forget(n)
+			c.addresses[n] = address
+		}
+	}
+	for n := range c.addresses {
+		if n >= 0 && !known[n] {
+			c.forget(n)
+		}
+	}
+	for i := range answer.Topics {
+		if t := c.topics[answer.Topics[i].Name]; t != nil {
+			c.update(ctx, t, &answer.Topics[i])
+		}
+	}
+	c.refreshed = time.Now()
+	return nil
+}
+
+// forget removes a broker that has left, or has moved to another address.
+func (c *cluster) forget(n node) {
+	delete(c.addresses, n)
+	c.mu.Lock()
+	l := c.links[n]
+	delete(c.failed, n)
+	c.mu.Unlock()
+	if l != nil {
+		c.drop(n, l)
+	}
+}
+
+// update takes in what the cluster says of a topic.
+func (c *cluster) update(ctx context.Context, t *topic, m *metadata.ResponseTopic) {
+	t.err = nil
+	if m.ErrorCode != 0 {
+		t.err = &codeError{code: code(m.ErrorCode), what: "topic " + t.name}
+		for _, p := range t.partitions {
+			p.leader = noLeader
+		}
+		return
+	}
+	had, has := len(t.partitions), len(m.Partitions)
+	switch {
+	case has < had:
+		// What was under way to it has no place any more; the events come again.
+		c.log.WarnContext(ctx, "kafka topic was made anew, with fewer partitions", "topic", t.name, "had", had, "has", has)
+		for _, p := range t.partitions {
+			p.gone = true
+		}
+		t.partitions, c.shrunk = nil, true
+	case had > 0 && has > had:
+		c.log.WarnContext(ctx, "kafka topic has more partitions than before: domains move among them, and the order of a "+
+			"domain's events holds within each partition only", "topic", t.name, "had", had, "has", has)
+	}
+	for i := len(t.partitions); i < has; i++ {
+		t.partitions = append(t.partitions, newPartition(t, int32(i)))
+	}
+	for _, mp := range m.Partitions {
+		if mp.PartitionIndex < 0 || int(mp.PartitionIndex) >= has {
+			continue
+		}
+		p := t.partitions[mp.PartitionIndex]
+		p.leader = node(mp.LeaderID)
+		if mp.LeaderID < 0 {
+			p.leader = noLeader
+		}
+		t.replicas = max(t.replicas, len(mp.ReplicaNodes))
+	}
+}
+
+// newProducer asks for a producer id. Any broker can give one.
+func (c *cluster) newProducer(ctx context.Context) (producerID, error) {
+	m, err := c.askAny(ctx, &initproducerid.Request{
+		TransactionTimeoutMs: int32(time.Minute.Milliseconds()), // of no meaning without a transaction
+		ProducerID:           -1, ProducerEpoch: -1,
+	})
+	if err != nil {
+		return producerID{}, err
+	}
+	answer, ok := m.(*initproducerid.Response)
+	switch {
+	case !ok:
+		return producerID{}, fmt.Errorf("unexpected answer %T", m)
+	case answer.ErrorCode != 0:
+		return producerID{}, &codeError{code: code(answer.ErrorCode), what: "producer id"}
+	}
+	return producerID{answer.ProducerID, answer.ProducerEpoch}, nil
+}

@@ -1,0 +1,184 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/produce"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
+)
+
+// maxRequest bounds the batches of one request, in bytes; a single batch may be larger.
+const maxRequest = 16 << 20
+
+// acksAll asks for the acknowledgement of all in-sync replicas.
+const acksAll = -1
+
+// lane sends what is on its way to the partitions that one broker leads: one request at a time,
+// with one batch of each partition. Its partitions are nobody else's while it runs.
+type lane struct {
+	producer   *producer
+	broker     node
+	partitions []*partition
+	encoder    *encoder
+
+	sending []*partition
+	readers []bytes.Reader
+	request rawproduce.Request
+	// err is why the broker could not be asked.
+	err error
+}
+
+// run sends until nothing is left, or nothing more can be sent in this round.
+func (l *lane) run(ctx context.Context) {
+	l.err = nil
+	for {
+		if l.err = l.collect(); l.err != nil || len(l.sending) == 0 {
+			return
+		}
+		if l.err = l.send(ctx); l.err != nil {
+			return
+		}
+	}
+}
+
+// collect chooses the batches of the next request, and makes those that are not made yet.
+func (l *lane) collect() error {
+	p := l.producer
+	l.sending = l.sending[:0]
+	size := 0
+	for _, part := range l.partitions {
+		if part.stopped != nil || size >= maxRequest {
+			continue
+		}
+		if !part.pending {
+			ok, err := part.build(&p.cfg, p.cargo, p.next, l.encoder)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				continue
+			}
+		}
+		l.sending = append(l.sending, part)
+		size += len(part.batch.wire)
+	}
+	return nil
+}
+
+// send sends the request and takes in the answer.
+func (l *lane) send(ctx context.Context) error {
+	l.makeRequest()
+	m, sent, err := l.producer.cluster.ask(ctx, l.broker, &l.request)
+	if err != nil {
+		for _, part := range l.sending {
+			part.doubtful = part.doubtful || sent
+		}
+		return err
+	}
+	answer, ok := m.(*produce.Response)
+	if !ok {
+		return fmt.Errorf("unexpected answer %T", m)
+	}
+	l.producer.metrics.requests.Inc()
+	for _, part := range l.sending {
+		// A partition that the answer says nothing of is asked about again.
+		part.stopped = &codeError{code: codeUnknown, what: part.String(), message: "no answer for it"}
+	}
+	for _, t := range answer.Topics {
+		for i := range t.Partitions {
+			if part := l.find(t.Topic, t.Partitions[i].Partition); part != nil {
+				l.handle(part, &t.Partitions[i])
+			}
+		}
+	}
+	return nil
+}
+
+// makeRequest puts the batches into a request, one topic after the other.
+func (l *lane) makeRequest() {
+	if cap(l.readers) < len(l.sending) {
+		l.readers = make([]bytes.Reader, len(l.sending))
+	}
+	l.readers = l.readers[:len(l.sending)]
+	topics := l.request.Topics[:0]
+	var last *topic
+	for i, part := range l.sending {
+		if part.topic != last {
+			last = part.topic
+			if len(topics) < cap(topics) {
+				topics = topics[:len(topics)+1]
+			} else {
+				topics = append(topics, rawproduce.RequestTopic{})
+			}
+			t := &topics[len(topics)-1]
+			t.Topic, t.Partitions = last.name, t.Partitions[:0]
+		}
+		l.readers[i].Reset(part.batch.wire)
+		t := &topics[len(topics)-1]
+		t.Partitions = append(t.Partitions, rawproduce.RequestPartition{
+			Partition: part.id, RecordSet: protocol.RawRecordSet{Reader: &l.readers[i]},
+		})
+	}
+	l.request = rawproduce.Request{
+		Acks: acksAll, Timeout: int32(l.producer.cluster.brokerTimeout().Milliseconds()), Topics: topics,
+	}
+}
+
+func (l *lane) find(topic string, id int32) *partition {
+	for _, part := range l.sending {
+		if part.id == id && part.topic.name == topic {
+			return part
+		}
+	}
+	return nil
+}
+
+// handle takes in the answer for one partition.
+func (l *lane) handle(part *partition, answer *produce.ResponsePartition) {
+	c := code(answer.ErrorCode)
+	r := c.lookup()
+	err := &codeError{code: c, what: part.String(), message: answer.ErrorMessage}
+	if c != codeNone {
+		l.producer.metrics.errors.WithLabelValues(r.name).Inc()
+	}
+	if c == codeCorrupt {
+		if part.corrupt++; part.corrupt >= maxCorrupt {
+			r.verdict = split
+		}
+	}
+	part.stopped = nil
+	switch r.verdict {
+	case stored:
+		l.producer.acknowledged(part)
+	case retry:
+		part.doubtful, part.stopped = true, err
+	case renew:
+		part.renew, part.stopped = true, err
+	case split:
+		if n := part.refuse(l.producer.next, err); n > 0 {
+			l.producer.mayRepeat(part, n, err)
+			part.stopped = err
+		}
+	case operator:
+		part.stopped, part.fatal = err, true
+	}
+}
+
+// outcome returns why the lane stopped, or nil when it has nothing left to send.
+func (l *lane) outcome() (err error, fatal bool) { //nolint:revive // The flag belongs to the error.
+	for _, part := range l.partitions {
+		if part.stopped != nil && (err == nil || part.fatal && !fatal) {
+			err, fatal = part.stopped, part.fatal
+		}
+	}
+	if err == nil {
+		err = l.err
+		var e *codeError
+		fatal = errors.As(err, &e) && e.code.lookup().verdict == operator
+	}
+	return err, fatal
+}

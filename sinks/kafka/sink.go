@@ -1,0 +1,110 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks"
+)
+
+// ErrClosed is returned by every method after Close.
+var ErrClosed = errors.New("kafka sink is closed")
+
+// Options is what the program gives to a sink. The zero value works.
+type Options struct {
+	// Logger hears of topics, of advice about them, and of producer ids that were lost; nil means silence.
+	// Errors are returned, not logged.
+	Logger *slog.Logger
+	// Registerer gets the metrics; nil means none. Give each sink its own, with a label
+	// of its name (prometheus.WrapRegistererWith).
+	Registerer prometheus.Registerer
+}
+
+// Sink delivers events to one Kafka cluster. Deliver and Connect must not be called concurrently; Close may
+// be called at any time.
+type Sink struct {
+	cfg      Config
+	metrics  *metrics
+	cluster  *cluster
+	producer *producer
+	shipment shipment
+}
+
+// New returns a sink that is not connected yet. The error is a fault of cfg, see
+// [Config.Validate], or of the registration of metrics.
+func New(cfg Config, options Options) (*Sink, error) {
+	if err := cfg.Validate(""); err != nil {
+		return nil, fmt.Errorf("kafka sink: %w", err)
+	}
+	cfg = cfg.WithDefaults()
+	topic, err := parseTopic(cfg.Topic)
+	if err != nil {
+		return nil, fmt.Errorf("kafka sink: topic: %w", err)
+	}
+	m, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("kafka sink: %w", err)
+	}
+	log := options.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	c := newCluster(cfg, log, m)
+	return &Sink{
+		cfg: cfg, metrics: m, cluster: c, shipment: shipment{template: topic},
+		producer: &producer{cfg: cfg, cluster: c, log: log, metrics: m, content: cfg.Content},
+	}, nil
+}
+
+// Connect connects and looks at the topic, unless that is done already. Deliver does
+// so itself; Connect is for those who want to know early. With a topic that depends on the event, the Fit
+// is empty. Every error is transient, and an [*Error] that says what to change, except for ctx's own and [ErrClosed].
+func (s *Sink) Connect(ctx context.Context) (Fit, error) {
+	name, fixed := s.shipment.template.fixed()
+	if !fixed {
+		return Fit{}, s.explain(ctx, s.cluster.refresh(ctx))
+	}
+	t, err := s.cluster.open(ctx, name)
+	if err != nil {
+		return Fit{}, s.explain(ctx, err)
+	}
+	return t.fit, nil
+}
+
+// Deliver publishes events in order; see package bridge for the contract. The error is permanent for an
+// event that the broker refuses for good, because it is too large, say.
+func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
+	if len(events) == 0 {
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	start := time.Now()
+	s.shipment.events = events
+	s.shipment.plan.make(events)
+	n, err = s.producer.deliver(ctx, &s.shipment)
+	s.shipment.events = nil
+	var refused *refusedError
+	switch {
+	case err == nil:
+		s.metrics.seconds.Observe(time.Since(start).Seconds())
+		return n, nil
+	case errors.As(err, &refused):
+		return n, sinks.Permanent(fmt.Errorf("event %s of %s: %w", events[n].ID(), events[n].Connection.Source, refused.err))
+	}
+	return n, s.explain(ctx, err)
+}
+
+// Close ends the connections. A Deliver that is under way fails. It does not block
+// for long; ctx is there for the day it has to.
+func (s *Sink) Close(context.Context) error {
+	s.cluster.close()
+	return nil
+}

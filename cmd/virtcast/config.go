@@ -20,6 +20,7 @@ import (
 	"github.com/virtcast/virtcast/internal/strictyaml"
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/jsonl"
+	"github.com/virtcast/virtcast/sinks/kafka"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
@@ -64,6 +65,7 @@ type RegistrationConfig struct {
 type SinkConfig struct {
 	Name  string        `yaml:"name"`
 	NATS  *nats.Config  `yaml:"nats"`
+	Kafka *kafka.Config `yaml:"kafka"`
 	JSONL *jsonl.Config `yaml:"jsonl"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/virtcast/virtcast/bridge"
 	"github.com/virtcast/virtcast/internal/field"
 	"github.com/virtcast/virtcast/sinks/jsonl"
+	"github.com/virtcast/virtcast/sinks/kafka"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
@@ -24,6 +25,11 @@ type builtSink interface {
 type sinkTools struct {
 	log        *slog.Logger
 	registerer prometheus.Registerer
+}
+
+// of returns a sink's logger and its registerer, both labelled with its name.
+func (t sinkTools) of(name string) (*slog.Logger, prometheus.Registerer) {
+	return t.log.With("sink", name), prometheus.WrapRegistererWith(prometheus.Labels{"sink": name}, t.registerer)
 }
 
 // sinkKind is one row of the table of sinks: all that the program knows of a kind.
@@ -43,12 +49,20 @@ func (s *SinkConfig) kinds() []sinkKind {
 			present:  s.NATS != nil,
 			validate: func(p field.Path) error { return s.NATS.Validate(p) },
 			build: func(name string, t sinkTools) (builtSink, error) {
-				return nats.New(*s.NATS, nats.Options{
-					Logger:     t.log.With("sink", name),
-					Registerer: prometheus.WrapRegistererWith(prometheus.Labels{"sink": name}, t.registerer),
-				})
+				log, registerer := t.of(name)
+				return nats.New(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
 			},
 			describe: func() string { return describeNATS(s.NATS.WithDefaults()) },
+		},
+		{
+			key:      "kafka",
+			present:  s.Kafka != nil,
+			validate: func(p field.Path) error { return s.Kafka.Validate(p) },
+			build: func(name string, t sinkTools) (builtSink, error) {
+				log, registerer := t.of(name)
+				return kafka.New(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+			},
+			describe: func() string { return describeKafka(s.Kafka.WithDefaults()) },
 		},
 		{
 			key:      "jsonl",
@@ -106,4 +120,13 @@ func describeNATS(c nats.Config) string {
 		stream += " (made if missing)"
 	}
 	return fmt.Sprintf("NATS JetStream at %s, %s, subjects %s, %s CloudEvents", c.Servers(), stream, c.Subject, c.Content)
+}
+
+// describeKafka says in one line what a Kafka sink does.
+func describeKafka(c kafka.Config) string {
+	topic := "topic " + c.Topic
+	if c.Create != nil {
+		topic += " (made if missing)"
+	}
+	return fmt.Sprintf("Kafka at %s, %s, %s CloudEvents, compression %s", c.Servers(), topic, c.Content, c.Compression)
 }

@@ -22,7 +22,7 @@ func (c Config) Validate(path field.Path) error {
 	var f field.Faults
 	switch {
 	case c.Path == "":
-		f.Add(path.Key("path"), cure, "path is missing")
+		f.Add(path.Key("path"), cure, "missing")
 	case strings.HasSuffix(c.Path, "/"):
 		f.Add(path.Key("path"), cure, "%q is a directory", c.Path)
 	case strings.ContainsRune(c.Path, 0):

@@ -171,7 +171,7 @@ func (c Config) Validate(path field.Path) error {
 
 func (c Config) validateBrokers(f *field.Faults, path field.Path) {
 	if len(c.Brokers) == 0 {
-		f.Add(path, "list the brokers, such as [127.0.0.1:9092]", "brokers is missing")
+		f.Add(path, "list the brokers, such as [127.0.0.1:9092]", "missing")
 	}
 	for i, address := range c.Brokers {
 		const cure = "write host:port, such as 127.0.0.1:9092"

@@ -153,7 +153,7 @@ func (c Config) Validate(path field.Path) error {
 func (c Config) validateURL(f *field.Faults, path field.Path) {
 	const cure = "write the server's URL, such as nats://127.0.0.1:4222"
 	if c.URL == "" {
-		f.Add(path, cure, "url is missing")
+		f.Add(path, cure, "missing")
 		return
 	}
 	for server := range strings.SplitSeq(c.URL, ",") {

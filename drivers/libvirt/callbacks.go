@@ -159,8 +159,7 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 	known = known && kind == row.kind
 	switch {
 	case len(s.held) > 0 || (!known && registering):
-		s.names += len(o.Domain.Name)
-		if len(s.held) >= s.maxHeld || s.names > maxHeldNames {
+		if len(s.held) >= s.maxHeld {
 			return fmt.Errorf("%w: %d events", ErrOverflow, len(s.held)+1)
 		}
 		s.held = append(s.held, heldEvent{source, *o})
@@ -200,7 +199,6 @@ func (s *Session) drainHeld() {
 		default:
 			s.count.stale.Add(1)
 		}
-		s.names -= len(head.observation.Domain.Name)
 		s.held = s.held[1:]
 	}
 	s.held = nil

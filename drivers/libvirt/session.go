@@ -19,10 +19,9 @@ const (
 	// maxBatch is the most observations that the handler is given at once, and so what a
 	// session keeps room for (9 KB) from its first event on.
 	maxBatch = 64
-	// maxHeld is how many events may wait for the answer to a registration, some 2 MB, and
-	// maxHeldNames how many bytes of names with them, were none the same.
-	maxHeld      = 16384
-	maxHeldNames = 8 << 20
+	// maxHeld is how many events may wait for the answer to a registration: some 2 MB, and
+	// since names are cut at maxName, 20 MB at worst.
+	maxHeld = 16384
 	// closeTimeout bounds the goodbye of Close.
 	closeTimeout = 500 * time.Millisecond
 )
@@ -70,7 +69,6 @@ type Session struct {
 	decoder eventDecoder
 	batch   []schema.Observation
 	held    []heldEvent
-	names   int // bytes of names in held
 	maxHeld int
 }
 

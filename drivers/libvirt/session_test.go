@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -321,23 +320,6 @@ func TestReceived(t *testing.T) {
 		}
 		if c.seen[0].Received.Location() != time.UTC {
 			t.Error("the time is not in UTC")
-		}
-	})
-}
-
-func TestHeldNamesOverflow(t *testing.T) {
-	scripted(t, Config{}, func(x script) {
-		t, s, p := x.t, x.s, x.p
-		done := registerAsync(t, s)
-		p.expect(wire.ProcDomainEventRegisterAny)
-		var e wire.Encoder
-		e.LifecycleMessage(wire.LifecycleMessage{CallbackID: 5, Domain: schema.Domain{Name: strings.Repeat("n", wire.MaxString)}})
-		for range maxHeldNames/wire.MaxString + 1 {
-			p.send(eventHeader, e.Payload())
-		}
-		<-s.Done()
-		if err := (<-done).err; !errors.Is(err, ErrOverflow) {
-			t.Errorf("register: %v, want ErrOverflow", err)
 		}
 	})
 }

@@ -314,7 +314,7 @@ func TestPipe(t *testing.T) {
 
 func TestConfigValidate(t *testing.T) {
 	for path, want := range map[string]string{
-		"": "path is missing", "/var/log/": "is a directory", "a\x00b": "NUL", "-": "", "/var/log/virtcast.jsonl": "",
+		"": "path: missing", "/var/log/": "is a directory", "a\x00b": "NUL", "-": "", "/var/log/virtcast.jsonl": "",
 	} {
 		err := Config{Path: path}.Validate("jsonl")
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

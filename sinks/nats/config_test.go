@@ -25,7 +25,7 @@ func TestConfigValidate(t *testing.T) {
 			TLS: TLSConfig{CA: "ca.pem", Cert: "c.pem", Key: "k.pem"}, ConnectTimeout: time.Second, AckTimeout: time.Second,
 			Replicas: 3, Storage: StorageMemory, MaxAge: time.Hour, MaxBytes: 1, Duplicates: time.Minute,
 		}, nil},
-		{"empty", Config{}, []string{"nats.url: url is missing"}},
+		{"empty", Config{}, []string{"nats.url: missing"}},
 		{"url", Config{URL: "127.0.0.1:4222"}, []string{`nats.url: "127.0.0.1:4222" is not a URL`}},
 		{"url without scheme", Config{URL: "localhost"}, []string{`nats.url: "localhost" is not a URL`}},
 		{"scheme", Config{URL: "http://127.0.0.1"}, []string{`nats.url: scheme "http" is not known`}},

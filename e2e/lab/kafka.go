@@ -101,14 +101,14 @@ func Kafka(t testing.TB, opts KafkaOptions) *KafkaCluster {
 // kafkaJars fetches Kafka, unless it is there, and returns the directory with its jars.
 func kafkaJars() (string, error) { return fetch("kafka") }
 
-// fetch runs the script of a directory of e2e that fetches foreign programs, and returns the
-// directory that it prints.
-func fetch(of string) (string, error) {
+// fetch runs the script of a directory of e2e that fetches foreign programs, and returns what
+// it prints: where they are.
+func fetch(of string, args ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(filepath.Join(root, "e2e", of, "fetch.sh"))
+	cmd := exec.Command(filepath.Join(root, "e2e", of, "fetch.sh"), args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,7 +11,8 @@ import (
 	"testing"
 )
 
-// program is a file that tests execute, and the Debian package that has it.
+// program is a file that tests need, and the Debian package that has it: the name of an executable, or a pattern
+// for an absolute path.
 type program struct{ name, pkg string }
 
 // parts are what can be required, by the word that tests use.
@@ -22,11 +24,15 @@ var parts = map[string][]program{
 	"sshd":     {{"sshd", "openssh-server"}, {"ssh-keygen", "openssh-client"}},
 	"go":       {{"go", "golang-go"}},
 	"kafka":    {{"java", "default-jdk-headless"}, {"mvn", "maven"}},
+	"java":     {{"java", "default-jdk-headless"}, {"javac", "default-jdk-headless"}, {"mvn", "maven"}},
+	"python":   {{"python3", "python3"}, {"/usr/lib*/python3*/ensurepip", "python3-venv"}},
+	"node":     {{"node", "nodejs"}, {"npm", "npm"}},
 }
 
-// Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc",
-// "sasl", "sshd", "go", "kafka". If one is not, the test is skipped with a message that says what is
-// missing and how to get it; where CI=true, it fails instead.
+// Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc", "sasl",
+// "sshd", "go", "kafka", and what runs the programs of e2e/interop: "java", "python", "node". If one is not,
+// the test is skipped with a message that says what is missing and how to get it; where CI=true,
+// it fails instead.
 func Require(t testing.TB, names ...string) {
 	t.Helper()
 	var missing []string
@@ -62,9 +68,19 @@ func unavailable(t testing.TB, format string, args ...any) {
 // find returns the path of a program. Daemons are in directories that are not in
 // the PATH of ordinary users.
 func find(name string) (string, error) {
+	if filepath.IsAbs(name) {
+		paths, err := filepath.Glob(name)
+		if err == nil && len(paths) == 0 {
+			err = &fs.PathError{Op: "find", Path: name, Err: fs.ErrNotExist}
+		}
+		if err != nil {
+			return "", err
+		}
+		return paths[0], nil
+	}
 	path, err := exec.LookPath(name)
-	if err == nil || filepath.IsAbs(name) {
-		return path, err
+	if err == nil {
+		return path, nil
 	}
 	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
 		if p, err := exec.LookPath(filepath.Join(dir, name)); err == nil {

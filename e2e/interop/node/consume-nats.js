@@ -1,0 +1,34 @@
+// Reads CloudEvents from a JetStream stream and prints one line of JSON for each.
+// Arguments: server's URL, stream, number of events.
+
+import { jetstream } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { HTTP } from "cloudevents";
+import { printLine } from "./line.js";
+
+const [server, stream, wanted] = process.argv.slice(2);
+
+// example: begin
+// The SDK has no NATS binding. That of HTTP differs in one name: where HTTP says content-type in
+// binary mode, NATS says ce-datacontenttype. The SDK wants names of headers in lower case.
+function eventOf(message) {
+  const headers = {};
+  for (const [name, values] of message.headers ?? []) {
+    headers[name.toLowerCase()] = values[0];
+  }
+  if (headers["ce-datacontenttype"]) {
+    headers["content-type"] = headers["ce-datacontenttype"];
+    delete headers["ce-datacontenttype"];
+  }
+  return HTTP.toEvent({ headers, body: message.string() });
+}
+
+const connection = await connect({ servers: server });
+const consumer = await jetstream(connection).consumers.get(stream); // an ordered consumer
+let seen = 0;
+for await (const message of await consumer.consume()) {
+  printLine(eventOf(message), message.subject, null);
+  if (++seen === Number(wanted)) break;
+}
+await connection.close();
+// example: end

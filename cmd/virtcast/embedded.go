@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -52,7 +53,7 @@ func runEmbedded(ctx context.Context, flags runFlags, out, errOut io.Writer) (er
 	if err != nil {
 		return err
 	}
-	if flags.natsURL == "" {
+	if len(flags.sinks()) == 0 {
 		server, err := startNATS(filepath.Join(c.DataDir, "nats"))
 		if err == nil {
 			defer server.stop()
@@ -68,7 +69,7 @@ func runEmbedded(ctx context.Context, flags runFlags, out, errOut io.Writer) (er
 	if err != nil {
 		return err
 	}
-	if err := hypervisor.introduce(out, c); err != nil {
+	if err := hypervisor.introduce(out, c, flags); err != nil {
 		return errors.Join(err, s.close(ctx))
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -148,7 +149,7 @@ func (h *hypervisor) live(ctx context.Context) error {
 }
 
 // introduce says what was chosen and how to subscribe.
-func (h *hypervisor) introduce(out io.Writer, c *Config) error {
+func (h *hypervisor) introduce(out io.Writer, c *Config, flags runFlags) error {
 	var watches string
 	for _, conn := range c.Connections {
 		watches += fmt.Sprintf("  watches   %s (%s)\n", conn.URI, conn.Name)
@@ -160,12 +161,27 @@ func (h *hypervisor) introduce(out io.Writer, c *Config) error {
 	}
 	_, err := fmt.Fprintf(out, `%s, without a configuration
 %s  publishes %s
-  subscribe virtcast tail        (from the source: go run ./cmd/virtcast tail)
+  subscribe %s
   keeps     its journal and the stream in %s
   stop with Ctrl-C
 %s
-`, versionLine(), watches, c.publishesTo(), c.DataDir, hint)
+`, versionLine(), watches, c.publishesTo(), flags.subscribe(), c.DataDir, hint)
 	return err
+}
+
+// subscribe says how to see what is published.
+func (f runFlags) subscribe() string {
+	var commands []string
+	if f.natsURL != "" {
+		commands = append(commands, "virtcast tail --nats "+f.natsURL)
+	}
+	if len(f.kafka) > 0 {
+		commands = append(commands, "virtcast tail --kafka "+strings.Join(f.kafka, ","))
+	}
+	if len(commands) == 0 {
+		return "virtcast tail        (from the source: go run ./cmd/virtcast tail)"
+	}
+	return strings.Join(commands, "; ")
 }
 
 // stateDir is where the embedded run keeps its data: $XDG_STATE_HOME/virtcast, by

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/virtcast/virtcast/sinks/kafka"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
@@ -17,6 +18,7 @@ type runFlags struct {
 	dataDir       string
 	connect       []string
 	natsURL       string
+	kafka         []string
 	logLevel      string
 	logFormat     string
 	metricsListen string
@@ -37,6 +39,7 @@ simulated hypervisor, starts a NATS server with JetStream on the loopback, and p
   virtcast run --demo                           # the simulated hypervisor, even if there is a libvirt
   virtcast run --connect kvm01=qemu+tls://kvm01.example.com/system
   virtcast run --connect qemu:///system --nats nats://nats.example.com:4222
+  virtcast run --connect qemu:///system --kafka kafka1.example.com:9092,kafka2.example.com:9092
   virtcast run -c virtcast.yaml --log-level debug`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -58,7 +61,8 @@ simulated hypervisor, starts a NATS server with JetStream on the loopback, and p
 	f.StringVarP(&flags.config, "config", "c", "", "the configuration `file` (YAML); absent: the embedded defaults")
 	f.StringVar(&flags.dataDir, "data-dir", "", "the `directory` of the journal, instead of the configuration's data_dir")
 	f.StringArrayVar(&flags.connect, "connect", nil, "watch this `[name=]URI`, instead of the configured connections (may be repeated)")
-	f.StringVar(&flags.natsURL, "nats", "", "publish to this NATS server `URL`, instead of the configured sinks")
+	f.StringVar(&flags.natsURL, "nats", "", "publish to this NATS server `URL`, instead of to the configured sinks")
+	f.StringSliceVar(&flags.kafka, "kafka", nil, "publish to these Kafka `brokers`, instead of to the configured sinks")
 	f.StringVar(&flags.logLevel, "log-level", "", "debug, info, warn or error")
 	f.StringVar(&flags.logFormat, "log-format", "", "text or json")
 	f.StringVar(&flags.metricsListen, "metrics-listen", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9177")
@@ -85,8 +89,8 @@ func (f runFlags) override(c *Config) error {
 			c.Registrations[i].Connections = nil // they named the configured ones
 		}
 	}
-	if f.natsURL != "" {
-		c.Sinks = []SinkConfig{{Name: "nats", NATS: &nats.Config{URL: f.natsURL, Create: true}}}
+	if sinks := f.sinks(); len(sinks) > 0 {
+		c.Sinks = sinks
 		for i := range c.Registrations {
 			c.Registrations[i].Sinks = nil
 		}
@@ -95,6 +99,18 @@ func (f runFlags) override(c *Config) error {
 		return usageError{fmt.Errorf("with the flags of the command line:\n%w", err)}
 	}
 	return nil
+}
+
+// sinks are the sinks that the flags name.
+func (f runFlags) sinks() []SinkConfig {
+	var sinks []SinkConfig
+	if f.natsURL != "" {
+		sinks = append(sinks, SinkConfig{Name: "nats", NATS: &nats.Config{URL: f.natsURL, Create: true}})
+	}
+	if len(f.kafka) > 0 {
+		sinks = append(sinks, SinkConfig{Name: "kafka", Kafka: &kafka.Config{Brokers: f.kafka, Create: &kafka.CreateConfig{}}})
+	}
+	return sinks
 }
 
 // connectionsOf makes connections of --connect's values. A URI without a name gets one.

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/virtcast/virtcast/schema"
@@ -116,4 +117,35 @@ func appendName(dst []byte, value string) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// String returns the template as it is written.
+func (t template) String() string {
+	var b strings.Builder
+	for _, p := range t {
+		switch p.value {
+		case literal:
+			b.WriteString(p.text)
+		case connectionPart:
+			b.WriteString("{connection}")
+		case kindPart:
+			b.WriteString("{kind}")
+		}
+	}
+	return b.String()
+}
+
+// pattern matches every topic that the template can make.
+func (t template) pattern() *regexp.Regexp {
+	var b strings.Builder
+	b.WriteByte('^')
+	for _, p := range t {
+		if p.value == literal {
+			b.WriteString(regexp.QuoteMeta(p.text))
+		} else {
+			b.WriteString("[A-Za-z0-9._-]+")
+		}
+	}
+	b.WriteByte('$')
+	return regexp.MustCompile(b.String()) // quoted literals and a fixed class: it always compiles
 }

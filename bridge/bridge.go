@@ -51,6 +51,7 @@ type Bridge struct {
 	pumps   []*pump
 
 	requests chan *request
+	orders   chan func()   // what the committer does between groups
 	closing  chan struct{} // closed when Record must refuse
 	closed   sync.Once
 }
@@ -83,6 +84,7 @@ func New(j *journal.Journal, opts Options) (*Bridge, error) {
 		log:      opts.Logger,
 		stamps:   stamps,
 		requests: make(chan *request),
+		orders:   make(chan func()),
 		closing:  make(chan struct{}),
 	}
 	b.metrics = newMetrics(opts.Registerer, b)

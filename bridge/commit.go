@@ -25,7 +25,7 @@ type committer struct {
 	events int
 }
 
-// commitLoop takes requests until stop is closed or ctx ends, and answers
+// commitLoop takes requests and orders until stop is closed or ctx ends, and answers
 // each. It refuses what comes afterwards.
 func (b *Bridge) commitLoop(ctx context.Context, stop <-chan struct{}) {
 	defer b.close()
@@ -35,6 +35,8 @@ func (b *Bridge) commitLoop(ctx context.Context, stop <-chan struct{}) {
 		case r := <-b.requests:
 			c.collect(r)
 			c.write()
+		case order := <-b.orders:
+			order()
 		case <-stop:
 			return
 		case <-ctx.Done():

@@ -9,7 +9,7 @@
 //     to every sink, after any number of retries and restarts, has the same id.
 //  4. No silent loss. What was recorded is delivered to every sink that it is meant for, or is
 //     kept as a dead letter with the reason; for each sink, at any moment,
-//     recorded + pending at start = delivered + not meant for it + dead letters + pending.
+//     recorded + retried + pending at start = delivered + not meant for it + dead letters + pending.
 //  5. Isolation. Each sink has a pump of its own and its own cursor; a slow or
 //     dead sink delays neither another sink nor Record.
 //

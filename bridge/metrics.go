@@ -4,12 +4,13 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics counts what happened, after it happened. For each sink, at any moment:
 //
-//	recorded_total + sink_pending_at_start
+//	recorded_total + retried_total + sink_pending_at_start
 //	  = sink_delivered_total + sink_skipped_total + sink_dead_letters_total + sink_pending
 type metrics struct {
 	registerer prometheus.Registerer
 	recorded   prometheus.Counter
 	refused    prometheus.Counter
+	retried    prometheus.Counter
 }
 
 type sinkMetrics struct {
@@ -36,11 +37,16 @@ func newMetrics(r prometheus.Registerer, b *Bridge) *metrics {
 			Help: "Events that the journal refused (full, or a failing disk), counted at each attempt; the registry tries them again.",
 		}),
 	}
+	m.retried = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: namespace, Name: "retried_total",
+		Help: "Dead letters put back into the journal, to be delivered again.",
+	})
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Subsystem: "journal", Name: name, Help: help}, value)
 	}
-	m.register(m.recorded, m.refused,
+	m.register(m.recorded, m.refused, m.retried,
 		gauge("bytes", "Bytes of the journal's log on disk.", func() float64 { return float64(b.journal.Stats().Bytes) }),
+		gauge("dead_letters", "Dead letters kept, of all sinks.", func() float64 { return float64(b.journal.Stats().DeadLetters) }),
 		gauge("segments", "Segments of the journal's log.", func() float64 { return float64(b.journal.Stats().Segments) }),
 	)
 	return m

@@ -1,0 +1,117 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/virtcast/virtcast/bridge/journal"
+	"github.com/virtcast/virtcast/schema"
+)
+
+// ErrNoSink is returned when a dead letter is of a sink that there is no more.
+var ErrNoSink = errors.New("no such sink")
+
+// Retry puts dead letters at the end of the journal, each for its own sink alone, and then forgets them as letters. It
+// blocks until that is durable; the sinks get the events after what is pending, so out of their domains' order, with
+// their old ids and sequences. It returns how many were put back before an error. Where the process ends in between,
+// a letter may be kept although its event is delivered.
+//
+// The error is [journal.ErrNoDeadLetter], [ErrNoSink] or [schema.ErrRecord] for a letter that cannot be
+// retried, and nothing is done then; [ErrClosed]; or the journal's.
+func (b *Bridge) Retry(ctx context.Context, ids []uint64) (n int, err error) {
+	done := make(chan struct{})
+	order := func() {
+		defer close(done)
+		n, err = RetryDeadLetters(b.journal, ids)
+		b.metrics.retried.Add(float64(n))
+	}
+	select {
+	case b.orders <- order:
+		<-done
+		return n, err
+	case <-b.closing:
+		return 0, ErrClosed
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// RetryDeadLetters is [Bridge.Retry] for a journal without a bridge.
+func RetryDeadLetters(j *journal.Journal, ids []uint64) (n int, err error) {
+	letters, err := lettersOf(j, ids)
+	if err != nil {
+		return 0, err
+	}
+	var batch journal.Batch
+	var group []uint64
+	for i, letter := range letters {
+		batch.Record(letter.record)
+		group = append(group, letter.id)
+		if batch.Bytes() < maxGroupBytes && i+1 < len(letters) {
+			continue
+		}
+		if err := j.Append(&batch); err != nil {
+			return n, fmt.Errorf("put %d dead letters back: %w", len(group), err)
+		}
+		if err := j.RemoveDeadLetters(group); err != nil {
+			return n, err
+		}
+		n += len(group)
+		batch.Reset()
+		group = group[:0]
+	}
+	return n, nil
+}
+
+// repeat is the record that a dead letter becomes.
+type repeat struct {
+	id     uint64
+	record []byte
+}
+
+// lettersOf returns the records of the letters, in the order of ids.
+func lettersOf(j *journal.Journal, ids []uint64) ([]repeat, error) {
+	found := make(map[uint64][]byte, len(ids))
+	wanted := make(map[uint64]bool, len(ids))
+	for _, id := range ids {
+		wanted[id] = true
+	}
+	sinks := make(map[string]bool)
+	for _, name := range j.Readers() {
+		sinks[name] = true
+	}
+	var problem error
+	err := j.DeadLetters(func(d journal.DeadLetter) bool {
+		if wanted[d.ID] {
+			found[d.ID], problem = repeatOf(&d, sinks)
+		}
+		return problem == nil
+	})
+	if err := errors.Join(err, problem); err != nil {
+		return nil, err
+	}
+	letters := make([]repeat, 0, len(ids))
+	for _, id := range ids {
+		record, ok := found[id]
+		if !ok {
+			return nil, fmt.Errorf("%w: %d", journal.ErrNoDeadLetter, id)
+		}
+		if wanted[id] { // once, however often it is named
+			letters = append(letters, repeat{id, record})
+			wanted[id] = false
+		}
+	}
+	return letters, nil
+}
+
+func repeatOf(d *journal.DeadLetter, sinks map[string]bool) ([]byte, error) {
+	if !sinks[d.Reader] {
+		return nil, fmt.Errorf("dead letter %d: %w as %s is configured", d.ID, ErrNoSink, d.Reader)
+	}
+	e, _, err := schema.ParseRecord(d.Data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %d: %w", d.ID, err)
+	}
+	return schema.AppendRepeat(nil, &e, d.Reader), nil
+}

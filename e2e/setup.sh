@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs what the tests need on Debian: the real hypervisors and servers that
-# package e2e/lab starts. Does nothing where all of it is there already. It neither starts nor
+# package e2e/lab starts, and what runs Kafka and the programs of e2e/interop. Their jars and packages are
+# fetched by the tests themselves. Does nothing where all of it is there already. It neither starts nor
 # restarts a service: a libvirtd of the system is left as it is.
 set -euo pipefail
 
@@ -21,6 +22,12 @@ nc                                                           netcat-openbsd
 saslpasswd2                                                  sasl2-bin
 /usr/lib/*/sasl2/libscram.so                                 libsasl2-modules
 /usr/lib/*/sasl2/libsasldb.so                                libsasl2-modules-db
+javac                                                        default-jdk-headless
+mvn                                                          maven
+python3                                                      python3
+/usr/lib*/python3*/ensurepip                                 python3-venv
+node                                                         nodejs
+npm                                                          npm
 '
 PATH=$PATH:/usr/sbin:/sbin
 

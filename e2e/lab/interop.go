@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // JavaClasses returns the class path of the Java programs of e2e/interop: the official Kafka client, the
@@ -49,16 +50,21 @@ func Node(t testing.TB, file string, args ...string) *exec.Cmd {
 }
 
 // Output runs a command and returns what it prints. The test fails with the command's error output if it
-// does not end with 0.
+// does not end with 0, or not within [Patience].
 func Output(t testing.TB, cmd *exec.Cmd) string {
 	t.Helper()
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("lab: %s: %v\n%s%s", cmd, err, tail(string(out), 10), stderr.Bytes())
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Start()
+	if err == nil {
+		late := time.AfterFunc(Patience, func() { _ = cmd.Process.Kill() }) // Wait says what became of it
+		err = cmd.Wait()
+		late.Stop()
 	}
-	return string(out)
+	if err != nil {
+		t.Fatalf("lab: %s: %v\n%s\n%s", cmd, err, tail(stdout.String(), 10), stderr.Bytes())
+	}
+	return stdout.String()
 }
 
 // interop fetches what the programs of a language need, and returns what runs them.

@@ -1,3 +1,5 @@
+import static java.time.format.DateTimeFormatter.ISO_OFFSET_DATE_TIME;
+
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.cloudevents.CloudEvent;
@@ -47,11 +49,12 @@ public final class ConsumeEvents {
   private static String line(ConsumerRecord<String, CloudEvent> record) throws Exception {
     CloudEvent event = record.value();
     ObjectNode line = JSON.createObjectNode();
+    line.put("specversion", event.getSpecVersion().toString());
     line.put("id", event.getId());
     line.put("type", event.getType());
     line.put("source", event.getSource().toString());
     line.put("subject", event.getSubject());
-    line.put("time", event.getTime().toString());
+    line.put("time", ISO_OFFSET_DATE_TIME.format(event.getTime()));
     line.put("dataschema", event.getDataSchema() == null ? null : event.getDataSchema().toString());
     line.put("datacontenttype", event.getDataContentType());
     line.set("data", JSON.readTree(event.getData().toBytes()));

@@ -18,7 +18,7 @@ function eventOf(message) {
 }
 
 const client = new kafkajs.Kafka({ brokers: bootstrap.split(","), logLevel: kafkajs.logLevel.ERROR });
-const consumer = client.consumer({ groupId: `example-${process.pid}`, readUncommitted: false });
+const consumer = client.consumer({ groupId: `example-${process.pid}` });
 await consumer.connect();
 await consumer.subscribe({ topics: [topic], fromBeginning: true });
 let seen = 0;

@@ -10,17 +10,16 @@ const [server, stream, wanted] = process.argv.slice(2);
 
 // example: begin
 // The SDK has no NATS binding. That of HTTP differs in one name: where HTTP says content-type in
-// binary mode, NATS says ce-datacontenttype. The SDK wants names of headers in lower case.
+// binary mode, NATS says ce-datacontenttype. The SDK wants names of headers, and the content type,
+// in lower case.
 function eventOf(message) {
   const headers = {};
   for (const [name, values] of message.headers ?? []) {
     headers[name.toLowerCase()] = values[0];
   }
-  if (headers["ce-datacontenttype"]) {
-    headers["content-type"] = headers["ce-datacontenttype"];
-    delete headers["ce-datacontenttype"];
-  }
-  return HTTP.toEvent({ headers, body: message.string() });
+  const { "ce-datacontenttype": datacontenttype, ...rest } = headers;
+  rest["content-type"] = (datacontenttype ?? headers["content-type"]).toLowerCase();
+  return HTTP.toEvent({ headers: rest, body: message.string() });
 }
 
 const connection = await connect({ servers: server });

@@ -5,8 +5,8 @@ export function printLine(event, key, partition) {
   const { specversion, id, type, source, subject, time, dataschema, datacontenttype, data } = event;
   const extensions = {};
   for (const [name, value] of Object.entries(event)) {
-    if (!known.includes(name)) extensions[name] = String(value);
+    if (!known.includes(name) && value !== undefined) extensions[name] = String(value);
   }
-  const line = { id, type, source, subject, time, dataschema, datacontenttype, data, extensions, key, partition };
+  const line = { specversion, id, type, source, subject, time, dataschema, datacontenttype, data, extensions, key, partition };
   console.log(JSON.stringify(line));
 }

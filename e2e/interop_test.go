@@ -1,0 +1,287 @@
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/virtcast/virtcast/e2e/lab"
+)
+
+// places are where virtcast publishes in TestInterop: the same events in each. What follows $ is filled in.
+var places = []struct{ name, sink string }{
+	{"nats-structured", `nats: {url: $nats, create: true, content: structured, stream: STRUCTURED, subject: "structured.$tokens"}`},
+	{"nats-binary", `nats: {url: $nats, create: true, content: binary, stream: BINARY, subject: "binary.$tokens"}`},
+	{"kafka-structured", `kafka: {brokers: ["$kafka"], create: {}, topic: structured, content: structured, compression: gzip}`},
+	{"kafka-binary", `kafka: {brokers: ["$kafka"], create: {}, topic: binary, content: binary, compression: none}`},
+	{"kafka-zstd", `kafka: {brokers: ["$kafka"], create: {}, topic: zstd, content: binary, compression: zstd}`},
+}
+
+// consumers are the programs of e2e/interop.
+var consumers = []struct {
+	name string
+	run  func(t testing.TB, program string, args ...string) *exec.Cmd
+	// program is what run is given.
+	program string
+	// bus is which places it reads; uncompressed says that it knows gzip and no other compression.
+	bus          string
+	uncompressed bool
+	// resolution is that of the times which the language's SDK hands out. What is finer is cut off, and compared so.
+	resolution time.Duration
+}{
+	{"java", lab.Java, "ConsumeEvents", "kafka", false, time.Nanosecond},
+	{"python", lab.Python, "consume_kafka.py", "kafka", false, time.Microsecond},
+	{"node", lab.Node, "consume-kafka.js", "kafka", true, time.Millisecond},
+	{"python", lab.Python, "consume_nats.py", "nats", false, time.Microsecond},
+	{"node", lab.Node, "consume-nats.js", "nats", false, time.Millisecond},
+}
+
+// oddNames are names of domains that an encoding may spoil. libvirt forbids / and control characters only.
+var oddNames = []string{
+	"plain", "two words ", "%41 is not A, 100%", `"double", 'single', \back`, "<a>&amp;b", "gäste-ïñtérnet", "虚拟机 🖥 \u202eright to left",
+}
+
+// Clients that nobody here wrote read what was sent: every attribute and the data, in binary and structured mode,
+// from NATS and Kafka, in the order of each key, with the key and from the partition that the Java client would choose.
+func TestInterop(t *testing.T) {
+	lab.Require(t, "libvirtd", "go", "kafka", "java", "python", "node")
+	broker, server := lab.Kafka(t, lab.KafkaOptions{}), lab.NATS(t, lab.NATSOptions{})
+	d := lab.Libvirtd(t, lab.Options{})
+	d.Hold(t, lab.Test)
+	dir := t.TempDir()
+	reference := filepath.Join(dir, "events.jsonl")
+
+	var config strings.Builder
+	fmt.Fprintf(&config, "data_dir: %q\nconnections:\n  - {name: host, uri: %q}\nlog: {level: debug, format: json}\nsinks:\n", dir, d.URI(lab.Test))
+	fmt.Fprintf(&config, "  - {name: file, jsonl: {path: %q}}\n", reference)
+	fill := strings.NewReplacer(
+		"$nats", server.URL, "$kafka", broker.Bootstrap()[0], "$tokens", "{connection}.{uuid}.{kind}.{event}.{detail}")
+	for _, p := range places {
+		fmt.Fprintf(&config, "  - name: %s\n    %s\n", p.name, fill.Replace(p.sink))
+	}
+	v := lab.Virtcast(t, config.String(), lab.VirtcastOptions{})
+
+	awaitWatching(t, v, 1, "host")
+	for _, name := range oddNames {
+		live(t, d, name)
+	}
+	d.Kill(t) // a gap: an event with no subject
+	d.Start(t)
+	d.Hold(t, lab.Test)
+	awaitWatching(t, v, 2, "host")
+	live(t, d, "after the gap")
+	sent := awaitEvents(t, reference, 6*(len(oddNames)+1)+1)
+	checkSent(t, sent)
+
+	partitions := javaPartitions(t, sent)
+	for _, p := range places {
+		bus, place, _ := strings.Cut(p.name, "-")
+		for _, c := range consumers {
+			if c.bus != bus || c.uncompressed && place == "zstd" {
+				continue
+			}
+			t.Run(p.name+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
+				want := expected(sent, c.resolution)
+				address := server.URL
+				if bus == "nats" {
+					place = strings.ToUpper(place)
+				} else {
+					address = broker.Bootstrap()[0]
+				}
+				got := parsePrinted(t, lab.Output(t, c.run(t, c.program, address, place, fmt.Sprint(len(want)))))
+				for _, e := range want {
+					if bus == "nats" {
+						e.Key = natsSubject(strings.ToLower(place), e)
+						continue
+					}
+					e.Key = e.Extensions["partitionkey"]
+					partition := partitions[e.Key]
+					e.Partition = &partition
+				}
+				if diff := gocmp.Diff(byKey(want), byKey(got)); diff != "" {
+					t.Errorf("events by key (-sent +%s printed):\n%s", c.program, diff)
+				}
+			})
+		}
+	}
+}
+
+// live takes a domain through its life: six events.
+func live(t *testing.T, d *lab.Daemon, name string) {
+	t.Helper()
+	var escaped bytes.Buffer
+	if err := xml.EscapeText(&escaped, []byte(name)); err != nil {
+		t.Fatal(err)
+	}
+	d.Define(t, lab.Test, name, lab.TestDomain(escaped.String()))
+	for _, command := range []string{"start", "suspend", "resume", "destroy", "undefine"} {
+		d.Virsh(t, lab.Test, command, name)
+	}
+}
+
+// printed is an event as the programs print it, and where they found it.
+type printed struct {
+	SpecVersion, ID, Type, Source, Subject, DataSchema, DataContentType string
+
+	Time       time.Time
+	Extensions map[string]string
+	Data       any
+	// Key is the record's key, or on NATS the message's subject. Partition is nil on NATS.
+	Key       string
+	Partition *int
+}
+
+// parsePrinted parses what a program prints.
+func parsePrinted(t *testing.T, output string) []*printed {
+	t.Helper()
+	var all []*printed
+	for line := range strings.Lines(output) {
+		dec := json.NewDecoder(strings.NewReader(line))
+		dec.DisallowUnknownFields()
+		dec.UseNumber()
+		e := &printed{}
+		if err := dec.Decode(e); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// awaitEvents waits until a file of JSON lines has as many events as wanted, and returns them.
+func awaitEvents(t *testing.T, file string, want int) []map[string]any {
+	t.Helper()
+	var events []map[string]any
+	lab.Eventually(t, lab.Patience, func() error {
+		text, err := os.ReadFile(file)
+		if err == nil && bytes.Count(text, []byte("\n")) < want {
+			err = fmt.Errorf("got %d events, want %d", bytes.Count(text, []byte("\n")), want)
+		}
+		if err != nil {
+			return err
+		}
+		events = nil
+		for dec := json.NewDecoder(bytes.NewReader(text)); dec.More(); {
+			dec.UseNumber()
+			var e map[string]any
+			if err := dec.Decode(&e); err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		return nil
+	})
+	if len(events) != want {
+		t.Fatalf("got %d events, want %d", len(events), want)
+	}
+	return events
+}
+
+// checkSent checks that the events have what this test is about: every odd name, and a gap.
+func checkSent(t *testing.T, sent []map[string]any) {
+	t.Helper()
+	names, gaps := map[string]int{}, 0
+	for _, e := range sent {
+		data := e["data"].(map[string]any)
+		if domain, ok := data["domain"].(map[string]any); ok {
+			names[domain["name"].(string)]++
+		} else if e["type"] == "org.virtcast.connection.gap.v1" {
+			gaps++
+		}
+	}
+	want := map[string]int{"after the gap": 6}
+	for _, name := range oddNames {
+		want[name] = 6
+	}
+	if diff := gocmp.Diff(want, names); diff != "" || gaps != 1 {
+		t.Fatalf("got %d gaps, want 1; events by domain (-want +got):\n%s", gaps, diff)
+	}
+}
+
+// expected returns what a program should print of the events, but for the place, with times
+// of a resolution.
+func expected(sent []map[string]any, resolution time.Duration) []*printed {
+	all := make([]*printed, len(sent))
+	for i, attributes := range sent {
+		e := &printed{Extensions: map[string]string{}}
+		all[i] = e
+		for name, value := range attributes {
+			text := fmt.Sprint(value)
+			switch name {
+			case "specversion":
+				e.SpecVersion = text
+			case "id":
+				e.ID = text
+			case "type":
+				e.Type = text
+			case "source":
+				e.Source = text
+			case "subject":
+				e.Subject = text
+			case "dataschema":
+				e.DataSchema = text
+			case "datacontenttype":
+				e.DataContentType = text
+			case "time":
+				when, _ := time.Parse(time.RFC3339Nano, text) // a zero time is equal to none that is printed
+				e.Time = when.Truncate(resolution)
+			case "data":
+				e.Data = value
+			default:
+				e.Extensions[name] = text
+			}
+		}
+	}
+	return all
+}
+
+// natsSubject returns the subject that an event is published on.
+func natsSubject(first string, e *printed) string {
+	data := e.Data.(map[string]any)
+	words := []string{first, e.Extensions["connection"], cmp.Or(e.Subject, "_"), "gap", "_", "_"}
+	if what, ok := data["event"].(string); ok {
+		words[3], words[4], words[5] = "lifecycle", what, data["detail"].(string)
+	}
+	return strings.Join(words, ".")
+}
+
+// javaPartitions returns the partition of each partitionkey, as the official Java client chooses it.
+func javaPartitions(t *testing.T, sent []map[string]any) map[string]int {
+	t.Helper()
+	var keys []string
+	for _, e := range sent {
+		keys = append(keys, e["partitionkey"].(string))
+	}
+	cmd := lab.Java(t, "Partitions", "12") // what create: {} makes
+	cmd.Stdin = strings.NewReader(strings.Join(keys, "\n") + "\n")
+	partitions := map[string]int{}
+	for i, line := range strings.Fields(lab.Output(t, cmd)) {
+		var partition int
+		if _, err := fmt.Sscan(line, &partition); err != nil {
+			t.Fatal(err)
+		}
+		partitions[keys[i]] = partition
+	}
+	return partitions
+}
+
+// byKey returns the events of each partitionkey in their order: across keys there is none.
+func byKey(events []*printed) map[string][]*printed {
+	keys := map[string][]*printed{}
+	for _, e := range events {
+		key := e.Extensions["partitionkey"]
+		keys[key] = append(keys[key], e)
+	}
+	return keys
+}

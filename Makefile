@@ -7,6 +7,8 @@ LINT        := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # How long each fuzz target runs, and how long each benchmark.
 FUZZTIME    ?= 2m
 BENCHTIME   ?= 1s
+# How long make soak lets each test go on that can.
+SOAKTIME    ?= 5m
 # Where make test keeps the output of every test.
 TESTLOG     ?= .cache/test.log
 # Two packages at a time suit two cores, and daemons that tests start.
@@ -16,7 +18,7 @@ TESTFLAGS   ?= -race -p 2 -timeout 10m
 FAILED      := printf '{"Action":"fail","Package":"go test"}\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test setup vet lint fmt fuzz bench e2e
+.PHONY: help build test setup vet lint fmt fuzz bench e2e soak
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -61,3 +63,7 @@ bench: ## every benchmark, for BENCHTIME each, with allocations
 
 e2e: setup ## only the black-box tests against real hypervisors and a real NATS
 	$(GO) test -count=1 -v -timeout 15m ./e2e/...
+
+soak: setup ## the tests of what goes wrong, for SOAKTIME each, one after another
+	VIRTCAST_SOAK=$(SOAKTIME) VIRTCAST_CRASH_KILLS=250 $(GO) test -count=1 -v -p 1 -timeout 2h \
+		-run '^(TestCluster|TestKill)$$' ./e2e ./cmd/virtcast

@@ -109,7 +109,7 @@ func judge(t *testing.T, entries []entry, told, whole bool) Report {
 
 // Each planted fault is reported, as what it is and as nothing else.
 func TestFaults(t *testing.T) {
-	at := func(entries []entry, domain, n int) int { return (n-1)*testDomains + domain }
+	at := func(domain, n int) int { return (n-1)*testDomains + domain }
 	tests := []struct {
 		name  string
 		plant func(e []entry) []entry
@@ -120,25 +120,29 @@ func TestFaults(t *testing.T) {
 		{"none", func(e []entry) []entry { return e }, Report{}, nil},
 		{
 			"an event is lost",
-			func(e []entry) []entry { return slices.Delete(e, at(e, 1, 2), at(e, 1, 2)+1) },
-			Report{Lost: 1, Holes: 1}, nil,
+			func(e []entry) []entry { return slices.Delete(e, at(1, 2), at(1, 2)+1) },
+			Report{Lost: 1, Holes: 1},
+			nil,
 		},
 		{
 			"the last event of a domain is lost",
-			func(e []entry) []entry { return slices.Delete(e, at(e, 2, testEvents), at(e, 2, testEvents)+1) },
-			Report{Lost: 1, Holes: 1}, &Report{Holes: 1},
+			func(e []entry) []entry { return slices.Delete(e, at(2, testEvents), at(2, testEvents)+1) },
+			Report{Lost: 1, Holes: 1},
+			&Report{Holes: 1},
 		},
 		{
 			"the last events of all are lost",
-			func(e []entry) []entry { return e[:at(e, 0, testEvents)] },
-			Report{Lost: testDomains}, &Report{},
+			func(e []entry) []entry { return e[:at(0, testEvents)] },
+			Report{Lost: testDomains},
+			&Report{},
 		},
 		{
 			"everything of a domain is lost",
 			func(e []entry) []entry {
 				return slices.DeleteFunc(e, func(e entry) bool { return e.key == domain(1) })
 			},
-			Report{Lost: testEvents, Holes: testEvents}, &Report{Holes: testEvents},
+			Report{Lost: testEvents, Holes: testEvents},
+			&Report{Holes: testEvents},
 		},
 		{
 			"an event about the connection is lost",
@@ -146,103 +150,117 @@ func TestFaults(t *testing.T) {
 				e[len(e)-1].sequence, e[len(e)-1].id = gapAt+1, "later"
 				return e
 			},
-			Report{Holes: 1}, nil,
+			Report{Holes: 1},
+			nil,
 		},
 		{
 			"an event is there twice",
-			func(e []entry) []entry { return append(e, e[at(e, 0, 2)]) },
-			Report{Repeated: 1}, nil,
+			func(e []entry) []entry { return append(e, e[at(0, 2)]) },
+			Report{Repeated: 1},
+			nil,
 		},
 		{
 			"an event about the connection is there twice",
 			func(e []entry) []entry { return append(e, e[len(e)-1]) },
-			Report{Repeated: 1}, nil,
+			Report{Repeated: 1},
+			nil,
 		},
 		{
 			"an event is there twice with different ids",
 			func(e []entry) []entry {
-				again := e[at(e, 0, 2)]
+				again := e[at(0, 2)]
 				again.id = "other"
 				return append(e, again)
 			},
-			Report{Clashing: 1}, nil,
+			Report{Clashing: 1},
+			nil,
 		},
 		{
 			"two events have one id",
 			func(e []entry) []entry {
-				e[at(e, 0, 2)].id = e[at(e, 0, 1)].id
+				e[at(0, 2)].id = e[at(0, 1)].id
 				return e
 			},
-			Report{Clashing: 1}, nil,
+			Report{Clashing: 1},
+			nil,
 		},
 		{
 			"two events of a domain have one number",
 			func(e []entry) []entry {
-				e[at(e, 0, 2)].domainSequence = 1
+				e[at(0, 2)].domainSequence = 1
 				return e
 			},
-			Report{Clashing: 1, Lost: 1}, nil,
+			Report{Clashing: 1, Lost: 1},
+			nil,
 		},
 		{
 			"two events of a domain change places",
 			func(e []entry) []entry {
-				i, j := at(e, 2, 3), at(e, 2, 4)
+				i, j := at(2, 3), at(2, 4)
 				e[i], e[j] = e[j], e[i]
 				return e
 			},
-			Report{Disordered: 1}, nil,
+			Report{Disordered: 1},
+			nil,
 		},
 		{
 			"an event comes late",
 			func(e []entry) []entry {
-				late := e[at(e, 2, 1)]
-				return append(slices.Delete(e, at(e, 2, 1), at(e, 2, 1)+1), late)
+				late := e[at(2, 1)]
+				return append(slices.Delete(e, at(2, 1), at(2, 1)+1), late)
 			},
-			Report{Disordered: 1}, nil,
+			Report{Disordered: 1},
+			nil,
 		},
 		{
 			"an event is in the wrong partition",
 			func(e []entry) []entry {
-				e[at(e, 1, 3)].partition ^= 1
+				e[at(1, 3)].partition ^= 1
 				return e
 			},
-			Report{Misplaced: 1}, nil,
+			Report{Misplaced: 1},
+			nil,
 		},
 		{
 			"a domain is in the wrong partition",
 			func(e []entry) []entry {
 				for n := range testEvents {
-					e[at(e, 1, n+1)].partition ^= 1
+					e[at(1, n+1)].partition ^= 1
 				}
 				return e
 			},
-			Report{Misplaced: testEvents}, nil,
+			Report{Misplaced: testEvents},
+			nil,
 		},
 		{
 			"the content is another one",
 			func(e []entry) []entry {
-				e[at(e, 1, 3)].event = "stopped"
+				e[at(1, 3)].event = "stopped"
 				return e
 			},
-			Report{Altered: 1}, &Report{},
+			Report{Altered: 1},
+			&Report{},
 		},
 		{
 			"an event was never sent",
 			func(e []entry) []entry { return append(e, about(0, testEvents+1, gapAt+1)) },
-			Report{Foreign: 1}, &Report{},
+			Report{Foreign: 1},
+			&Report{},
 		},
 		{
 			"a domain was never sent",
 			func(e []entry) []entry { return append(e, about(7, 1, gapAt+1)) },
-			Report{Foreign: 1}, &Report{},
+			Report{Foreign: 1},
+			&Report{},
 		},
 		{
 			"a lost event is not made up for by one that was never sent",
 			func(e []entry) []entry {
 				e = append(e, about(0, testEvents+1, gapAt+1))
-				return slices.Delete(e, at(e, 0, 1), at(e, 0, 1)+1)
+				return slices.Delete(e, at(0, 1), at(0, 1)+1)
 			},
-			Report{Lost: 1, Holes: 1, Foreign: 1}, &Report{Lost: 1, Holes: 1},
+			Report{Lost: 1, Holes: 1, Foreign: 1},
+			&Report{Lost: 1, Holes: 1},
 		},
 	}
 	for _, tt := range tests {

@@ -91,7 +91,6 @@ func TestInterop(t *testing.T) {
 				continue
 			}
 			t.Run(p.name+"/"+c.name, func(t *testing.T) {
-				t.Parallel()
 				want := expected(sent, c.resolution)
 				address := server.URL
 				if bus == "nats" {

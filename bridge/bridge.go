@@ -99,8 +99,30 @@ func (b *Bridge) AddSink(name string, s Sink) error {
 	if err != nil {
 		return fmt.Errorf("sink %s: %w", name, err)
 	}
-	p := newPump(name, s, reader, b)
-	b.pumps = append(b.pumps, p)
+	b.pumps = append(b.pumps, newPump(name, name, s, reader, b, nil))
+	return nil
+}
+
+// StateReader is the name of the cursor of a sink's state store. No sink's name has a dot.
+func StateReader(sink string) string { return sink + ".state" }
+
+// AddState adds a store of each domain's last known state, beside the sink of that name: what goes to the sink
+// goes to the store, as the [schema.KindState] event that it leads to, or as that of a domain that
+// is gone (State.Gone), which the store must remove. It gets each domain in order, but not every state: of those that wait together
+// only the last. Its cursor is its own, named [StateReader]; it delays nothing but itself.
+//
+// Every time that the bridge runs, the store is first given what is known of all domains that exist, so that one that is new, or
+// lost something, is complete. belongs says which of them would go to the sink; it is called in Run.
+//
+// It must be called before Run, and in the same way as AddSink the first time decides where the cursor begins.
+func (b *Bridge) AddState(sink string, store Sink, belongs func(connection string, domain schema.UUID) bool) error {
+	name := StateReader(sink)
+	reader, err := b.journal.Reader(name)
+	if err != nil {
+		return fmt.Errorf("state of sink %s: %w", sink, err)
+	}
+	feed := newStateFeed(b.stamps.known(), b.stamps.epoch, b.journal.Stats().Next, belongs)
+	b.pumps = append(b.pumps, newPump(name, sink, store, reader, b, feed))
 	return nil
 }
 

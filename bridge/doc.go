@@ -19,7 +19,11 @@
 //	Record ─┼─ committer: stamp ─ journal
 //	Record ─┘   (group commit)       └─ pump B: Next → Deliver → Commit ── sink B
 //
-// Goroutines: [Bridge.Run] owns the committer and one pump for each sink, and
-// waits for them. Nothing here polls; nothing is buffered outside the journal
+// Beside the events, the committer concludes each domain's state from them (rules.go), keeps it in the journal with the
+// sequences, and puts it into the record. A sink may have a store of these states beside it ([Bridge.AddState]): with a
+// pump and a cursor of its own, off the way of the events.
+//
+// Goroutines: [Bridge.Run] owns the committer and one pump for each sink and
+// store, and waits for them. Nothing here polls; nothing is buffered outside the journal
 // but the batch in hand.
 package bridge

@@ -6,6 +6,9 @@ import "github.com/prometheus/client_golang/prometheus"
 //
 //	recorded_total + retried_total + sink_pending_at_start
 //	  = sink_delivered_total + sink_skipped_total + sink_dead_letters_total + sink_pending
+//
+// This holds for a state store, too, whose name is that of its sink and ".state"; what it is given
+// of former times when the bridge starts is counted by itself.
 type metrics struct {
 	registerer prometheus.Registerer
 	recorded   prometheus.Counter
@@ -17,6 +20,7 @@ type sinkMetrics struct {
 	delivered prometheus.Counter
 	skipped   prometheus.Counter
 	dead      prometheus.Counter
+	primed    prometheus.Counter // state stores only
 	retries   prometheus.Counter
 	failing   prometheus.Gauge
 	seconds   prometheus.Histogram
@@ -60,7 +64,7 @@ func (m *metrics) sink(name string, p *pump) *sinkMetrics {
 	}
 	s := &sinkMetrics{
 		delivered: counter("delivered_total", "Events that the sink acknowledged."),
-		skipped:   counter("skipped_total", "Events passed over since no registration sends them to this sink."),
+		skipped:   counter("skipped_total", "Events passed over since no registration sends them to this sink; for a state store also those with no state, or an older one."),
 		dead:      counter("dead_letters_total", "Events that the sink can never take, kept as dead letters."),
 		retries:   counter("retries_total", "Deliveries that failed and were tried again."),
 		failing: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -74,6 +78,10 @@ func (m *metrics) sink(name string, p *pump) *sinkMetrics {
 		}),
 	}
 	atStart := float64(p.pending())
+	if p.states != nil {
+		s.primed = counter("primed_states_total", "States from before the start that the store was given.")
+		m.register(s.primed)
+	}
 	m.register(s.delivered, s.skipped, s.dead, s.retries, s.failing, s.seconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: namespace, Subsystem: "sink", Name: "pending", ConstLabels: labels,

@@ -25,8 +25,12 @@ const maxDeliverBytes = 256 << 10
 
 // pump brings the journal's records to one sink: read, deliver, move the cursor.
 type pump struct {
-	name    string
-	sink    Sink
+	// name is that of the cursor; routed is the one that registrations know the sink by.
+	name   string
+	routed string
+	sink   Sink
+	// states is set where the sink keeps states instead of events.
+	states  *stateFeed
 	reader  *journal.Reader
 	journal *journal.Journal
 	log     *slog.Logger
@@ -43,9 +47,12 @@ type pump struct {
 	attempts int
 }
 
-func newPump(name string, s Sink, r *journal.Reader, b *Bridge) *pump {
+// newPump returns a pump for a sink, or for a store of states beside the sink that is called routed.
+func newPump(name, routed string, s Sink, r *journal.Reader, b *Bridge, states *stateFeed) *pump {
 	p := &pump{
 		name:     name,
+		routed:   routed,
+		states:   states,
 		sink:     s,
 		reader:   r,
 		journal:  b.journal,
@@ -66,6 +73,11 @@ func (p *pump) pending() uint64 {
 // run delivers until ctx ends, and returns nil then. An error means that the
 // journal cannot be read.
 func (p *pump) run(ctx context.Context) error {
+	if p.states != nil {
+		if err := p.prime(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 	for ctx.Err() == nil {
 		if err := p.step(ctx); err != nil && ctx.Err() == nil {
 			return err
@@ -92,10 +104,13 @@ func (p *pump) decode(ctx context.Context) error {
 	p.events, p.at = p.events[:0], p.at[:0]
 	skipped := 0
 	for i := range p.records {
-		mine, err := schema.RecordGoesTo(p.records[i].Data, p.name)
+		mine, err := schema.RecordGoesTo(p.records[i].Data, p.routed)
 		var e schema.Event
 		if err == nil && mine {
 			e, _, err = schema.ParseRecord(p.records[i].Data, p.interner)
+		}
+		if err == nil && mine && p.states != nil {
+			mine = p.states.wants(p.records[i], &e)
 		}
 		switch {
 		case err != nil:
@@ -108,6 +123,9 @@ func (p *pump) decode(ctx context.Context) error {
 			skipped++
 		}
 	}
+	if p.states != nil {
+		skipped += p.keepLast()
+	}
 	p.metrics.skipped.Add(float64(skipped))
 	return nil
 }
@@ -115,19 +133,34 @@ func (p *pump) decode(ctx context.Context) error {
 // deliver brings the events to the sink, for as long as it takes, and moves the
 // cursor with every acknowledgement. It returns ctx's error when ctx ends.
 func (p *pump) deliver(ctx context.Context) error {
+	err := p.push(ctx, p.events, func(from, to int) error {
+		p.metrics.delivered.Add(float64(to - from))
+		return p.commit(p.records[p.at[to-1]].Offset + 1)
+	}, func(i int, reason error) error {
+		return p.bury(ctx, p.records[p.at[i]], reason)
+	})
+	if err != nil {
+		return err
+	}
+	last := p.records[len(p.records)-1]
+	return p.commit(last.Offset + 1)
+}
+
+// push calls the sink until it has every event: acknowledged hears of those that it took, and refused of each that it never will.
+// It returns their error, or ctx's when ctx ends.
+func (p *pump) push(ctx context.Context, events []schema.Event, acknowledged func(from, to int) error, refused func(i int, reason error) error) error {
 	done := 0
-	for done < len(p.events) {
+	for done < len(events) {
 		start := time.Now()
-		n, err := p.sink.Deliver(ctx, p.events[done:])
-		n = min(max(n, 0), len(p.events)-done)
+		n, err := p.sink.Deliver(ctx, events[done:])
+		n = min(max(n, 0), len(events)-done)
 		done += n
-		p.metrics.delivered.Add(float64(n))
 		p.metrics.seconds.Observe(time.Since(start).Seconds())
-		if err == nil && done < len(p.events) {
-			err = fmt.Errorf("the sink acknowledged %d of %d events and gave no reason", n, n+len(p.events)-done)
+		if err == nil && done < len(events) {
+			err = fmt.Errorf("the sink acknowledged %d of %d events and gave no reason", n, n+len(events)-done)
 		}
 		if n > 0 {
-			if err := p.commit(p.records[p.at[done-1]].Offset + 1); err != nil {
+			if err := acknowledged(done-n, done); err != nil {
 				return err
 			}
 		}
@@ -137,7 +170,7 @@ func (p *pump) deliver(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case isPermanent(err):
-			if err := p.bury(ctx, p.records[p.at[done]], err); err != nil {
+			if err := refused(done, err); err != nil {
 				return err
 			}
 			done++
@@ -149,8 +182,7 @@ func (p *pump) deliver(ctx context.Context) error {
 			}
 		}
 	}
-	last := p.records[len(p.records)-1]
-	return p.commit(last.Offset + 1)
+	return nil
 }
 
 func (p *pump) commit(next uint64) error {

@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,23 +12,9 @@ import (
 
 // The journal's state keys. A source never contains a NUL.
 const (
-	keySource = 's' // 's' source → uvarint: last sequence
+	keySource = 's' // 's' source → sequence and connection, see stampedSource.append
 	keyDomain = 'd' // 'd' source NUL uuid → domainState
 )
-
-// domainStateVersion is the first byte of a stored domainState.
-const domainStateVersion = 1
-
-// domainState is what is known of one domain at one source: how far its own
-// sequence is, and the last that was heard of it, which a reconciliation compares
-// with what the hypervisor lists.
-type domainState struct {
-	sequence      uint64
-	event, detail int32
-	id            int32
-	at            int64 // Unix nanoseconds
-	name          string
-}
 
 // stampedDomain is a domain's state in memory.
 type stampedDomain struct {
@@ -37,14 +22,20 @@ type stampedDomain struct {
 	source *stampedSource
 	uuid   schema.UUID
 	batch  uint64 // the batch that changed it last
+	// twin is the same UUID at the next source, in a ring of all that have it: itself, nearly always.
+	twin *stampedDomain
 }
 
 // stampedSource is the stamps of one source in memory.
 type stampedSource struct {
 	name     string
 	sequence uint64
-	domains  map[schema.UUID]*stampedDomain
-	batch    uint64 // the batch that changed it last
+	// missed is the sequence at the last time that may not have been observed: a gap, or the program's start.
+	missed uint64
+	// connection is the last one that the source was seen by; nil if a state of an earlier version has none.
+	connection *schema.Connection
+	domains    map[schema.UUID]*stampedDomain
+	batch      uint64 // the batch that changed it last
 }
 
 // stamper gives ids and sequences to observations. It works on batches: the stamps
@@ -55,6 +46,8 @@ type stamper struct {
 	epoch   string
 	sources map[string]*stampedSource
 	domains int // over all sources
+	// byUUID has one domain of each ring of twins.
+	byUUID map[schema.UUID]*stampedDomain
 
 	// The batch in hand: what it changed, with the former values.
 	batch          uint64
@@ -65,7 +58,7 @@ type stamper struct {
 
 type changedSource struct {
 	*stampedSource
-	former uint64
+	sequence, missed uint64 // the former values
 }
 
 type changedDomain struct {
@@ -78,6 +71,7 @@ func newStamper(j *journal.Journal) (*stamper, error) {
 	s := &stamper{
 		epoch:   schema.FormatEpoch(j.Epoch()),
 		sources: make(map[string]*stampedSource),
+		byUUID:  make(map[schema.UUID]*stampedDomain),
 		batch:   1,
 	}
 	var err error
@@ -87,6 +81,9 @@ func newStamper(j *journal.Journal) (*stamper, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("load the journal's states: %w", err)
+	}
+	for _, src := range s.sources {
+		src.missed = src.sequence // Nobody listened while the program was not running.
 	}
 	return s, nil
 }
@@ -99,11 +96,9 @@ func (s *stamper) load(key, value []byte) error {
 	}
 	switch rest := key[1:]; key[0] {
 	case keySource:
-		n, size := binary.Uvarint(value)
-		if size <= 0 {
-			return fmt.Errorf("source %q: %w", rest, errStateFormat)
+		if err := s.source(string(rest)).parse(value); err != nil {
+			return fmt.Errorf("source %q: %w", rest, err)
 		}
-		s.source(string(rest)).sequence = n
 	case keyDomain:
 		split := len(rest) - len(schema.UUID{}) - 1
 		if split < 0 || rest[split] != 0 {
@@ -114,8 +109,7 @@ func (s *stamper) load(key, value []byte) error {
 			return fmt.Errorf("domain key %q: %w", rest, err)
 		}
 		src, uuid := s.source(string(rest[:split])), schema.UUID(rest[split+1:])
-		src.domains[uuid] = &stampedDomain{domainState: state, source: src, uuid: uuid}
-		s.domains++
+		s.insert(src, uuid).domainState = state
 	default:
 		return fmt.Errorf("key %q: %w", key, errStateFormat)
 	}
@@ -131,44 +125,117 @@ func (s *stamper) source(name string) *stampedSource {
 	return src
 }
 
+// insert adds a domain that is not known yet at a source.
+func (s *stamper) insert(src *stampedSource, uuid schema.UUID) *stampedDomain {
+	d := &stampedDomain{source: src, uuid: uuid, domainState: domainState{knowledge: nothing}}
+	d.twin = d
+	if other := s.byUUID[uuid]; other != nil {
+		d.twin, other.twin = other.twin, d
+	} else {
+		s.byUUID[uuid] = d
+	}
+	src.domains[uuid] = d
+	s.domains++
+	return d
+}
+
+// remove is the reverse of insert.
+func (s *stamper) remove(d *stampedDomain) {
+	before := d
+	for before.twin != d {
+		before = before.twin
+	}
+	before.twin = d.twin
+	if before == d {
+		delete(s.byUUID, d.uuid)
+	} else {
+		s.byUUID[d.uuid] = before
+	}
+	delete(d.source.domains, d.uuid)
+	s.domains--
+}
+
+// touch notes what a domain was before the batch in hand.
+func (s *stamper) touch(d *stampedDomain) {
+	if d.batch != s.batch {
+		d.batch = s.batch
+		s.changedDomains = append(s.changedDomains, changedDomain{d, d.domainState})
+	}
+}
+
 // stamp makes an event of an observation, as part of the batch in hand.
 func (s *stamper) stamp(o *schema.Observation) schema.Event {
 	src := s.source(o.Connection.Source)
 	if src.batch != s.batch {
 		src.batch = s.batch
-		s.changedSources = append(s.changedSources, changedSource{src, src.sequence})
+		s.changedSources = append(s.changedSources, changedSource{src, src.sequence, src.missed})
 	}
 	src.sequence++
+	src.connection = o.Connection
 	e := schema.Event{Observation: *o, Epoch: s.epoch, Sequence: src.sequence}
+	if o.Kind == schema.KindGap {
+		src.missed = src.sequence
+	}
 	if o.Domain.UUID.IsZero() {
 		return e
 	}
 	domain := src.domains[o.Domain.UUID]
 	if domain == nil {
-		domain = &stampedDomain{source: src, uuid: o.Domain.UUID}
-		src.domains[o.Domain.UUID] = domain
-		s.domains++
+		domain = s.insert(src, o.Domain.UUID)
 	}
-	if domain.batch != s.batch {
-		domain.batch = s.batch
-		s.changedDomains = append(s.changedDomains, changedDomain{domain, domain.domainState})
-	}
-	domain.sequence++
-	domain.at = o.Received.UnixNano()
-	domain.id = o.Domain.ID
-	domain.name = o.Domain.Name
-	if o.Kind == schema.KindLifecycle {
-		domain.event, domain.detail = o.Event, o.Detail
-	}
+	s.touch(domain)
+	circumstance := circumstance{id: o.Domain.ID, sure: domain.last > src.missed}
+	domain.hear(o, src.sequence)
 	e.DomainSequence = domain.sequence
+	e.State = s.conclude(domain, o, circumstance)
 	return e
+}
+
+// conclude takes in what an event tells of a domain's state, and returns what is to be published of it.
+func (s *stamper) conclude(d *stampedDomain, o *schema.Observation, c circumstance) schema.State {
+	if !c.sure {
+		d.doubt()
+	}
+	if o.Kind == schema.KindLifecycle {
+		ruleOf(o.Event, o.Detail)(&d.knowledge, c)
+	}
+	if d.twin != d && !s.claim(d) {
+		return schema.State{}
+	}
+	return d.state()
+}
+
+// claim decides, for a UUID that several sources have, whether the one that was just heard speaks for it: the one where
+// the domain is active, or is in a migration, or at least defined, in this order. Among equals it is the one that became active, or else
+// the one that spoke for it before. So what the source of a migration says late, after the destination, changes nothing.
+func (s *stamper) claim(d *stampedDomain) bool {
+	mine := d.rank()
+	for other := d.twin; other != d; other = other.twin {
+		theirs := other.rank()
+		if theirs > mine || theirs == mine && mine != rankActive && other.speaks {
+			return false
+		}
+	}
+	for other := d.twin; other != d; other = other.twin {
+		left := mine == rankActive && (other.presence == active || other.presence == outgoing)
+		if !left && !other.speaks {
+			continue
+		}
+		s.touch(other)
+		other.speaks = false
+		if left {
+			other.presence = displaced
+		}
+	}
+	d.speaks = true
+	return true
 }
 
 // put adds the state changes of the batch in hand to a journal batch.
 func (s *stamper) put(b *journal.Batch) {
 	for _, src := range s.changedSources {
 		s.key = append(append(s.key[:0], keySource), src.name...)
-		s.value = binary.AppendUvarint(s.value[:0], src.sequence)
+		s.value = src.stampedSource.append(s.value[:0])
 		b.Put(s.key, s.value)
 	}
 	for _, domain := range s.changedDomains {
@@ -190,14 +257,40 @@ func (s *stamper) rollback() {
 	for _, domain := range s.changedDomains {
 		domain.domainState = domain.former
 		if domain.former.sequence == 0 {
-			delete(domain.source.domains, domain.uuid)
-			s.domains--
+			s.remove(domain.stampedDomain)
 		}
 	}
 	for _, src := range s.changedSources {
-		src.sequence = src.former
+		src.stampedSource.sequence, src.stampedSource.missed = src.sequence, src.missed
 	}
 	s.commit()
+}
+
+// known returns copies of the domains that exist, each at the source that speaks for it.
+func (s *stamper) known() []stampedDomain {
+	all := make([]stampedDomain, 0, s.domains)
+	for _, src := range s.sources {
+		if src.connection == nil {
+			continue
+		}
+		for _, d := range src.domains {
+			if d.last > 0 && d.presence != absent && d.isFirst() {
+				all = append(all, *d)
+			}
+		}
+	}
+	return all
+}
+
+// isFirst reports whether no other source has a stronger claim to the domain.
+func (d *stampedDomain) isFirst() bool {
+	mine := d.rank()
+	for other := d.twin; other != d; other = other.twin {
+		if theirs := other.rank(); theirs > mine || theirs == mine && !d.speaks {
+			return false
+		}
+	}
+	return true
 }
 
 // forgetOldest takes the n domains that have been silent for longest out of the
@@ -212,8 +305,7 @@ func (s *stamper) forgetOldest(n int, b *journal.Batch) {
 	}
 	slices.SortFunc(all, func(a, b *stampedDomain) int { return cmp.Compare(a.at, b.at) })
 	for _, domain := range all[:min(n, len(all))] {
-		delete(domain.source.domains, domain.uuid)
-		s.domains--
+		s.remove(domain)
 		s.key = domain.appendKey(s.key[:0])
 		b.Delete(s.key)
 	}
@@ -222,42 +314,4 @@ func (s *stamper) forgetOldest(n int, b *journal.Batch) {
 func (d *stampedDomain) appendKey(dst []byte) []byte {
 	dst = append(append(dst, keyDomain), d.source.name...)
 	return append(append(dst, 0), d.uuid[:]...)
-}
-
-func (d *domainState) append(dst []byte) []byte {
-	dst = append(dst, domainStateVersion)
-	dst = binary.AppendUvarint(dst, d.sequence)
-	dst = binary.AppendVarint(dst, int64(d.event))
-	dst = binary.AppendVarint(dst, int64(d.detail))
-	dst = binary.AppendVarint(dst, int64(d.id))
-	dst = binary.AppendVarint(dst, d.at)
-	return append(dst, d.name...)
-}
-
-func parseDomainState(b []byte) (domainState, error) {
-	if len(b) == 0 || b[0] != domainStateVersion {
-		return domainState{}, errStateFormat
-	}
-	b = b[1:]
-	sequence, size := binary.Uvarint(b)
-	if size <= 0 || sequence == 0 {
-		return domainState{}, errStateFormat
-	}
-	b = b[size:]
-	var fields [4]int64
-	for i := range fields {
-		v, size := binary.Varint(b)
-		if size <= 0 {
-			return domainState{}, errStateFormat
-		}
-		fields[i], b = v, b[size:]
-	}
-	return domainState{
-		sequence: sequence,
-		event:    int32(fields[0]),
-		detail:   int32(fields[1]),
-		id:       int32(fields[2]),
-		at:       fields[3],
-		name:     string(b),
-	}, nil
 }

@@ -15,7 +15,7 @@ func TestDomainStateRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(domainState{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(domainState{}, knowledge{})); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 	}
@@ -26,7 +26,7 @@ func TestDomainStateRoundTrip(t *testing.T) {
 func FuzzDomainState(f *testing.F) {
 	state := domainState{sequence: 7, event: 2, detail: 1, id: -1, at: 1, name: "web-1"}
 	f.Add(state.append(nil))
-	f.Add([]byte{domainStateVersion})
+	f.Add([]byte{domainStateV2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := parseDomainState(b)
 		if err != nil {

@@ -32,7 +32,8 @@ const (
 // State is what is known of a domain after an event, by the rules of docs/state.md. It is no part of
 // the event's own CloudEvent: [Event.StateEvent] makes the one that tells it.
 type State struct {
-	// Valid is set where the event says something of the domain's state; else
+	// Valid is set for every event of a domain, whether or not it changes the state, so that a state's sequence
+	// says how far the events are in it; but not where another source has the same domain and a better claim to it. Else
 	// the rest is zero.
 	Valid bool
 	// Code is a virDomainState, or [StateUnknown]. Reason is the reason that belongs to

@@ -1,0 +1,174 @@
+package bridge
+
+import "github.com/virtcast/virtcast/schema"
+
+// presence is how far a domain is there at one source, as the events tell it.
+type presence uint8
+
+const (
+	unseen    presence = iota // nothing tells whether it is active
+	absent                    // gone: neither defined nor active
+	inactive                  // defined, as far as is known, and not active
+	active                    //
+	incoming                  // a migration to here is under way
+	outgoing                  // a migration from here is under way: it does not run here any more
+	displaced                 // was active, and has become active at another source since
+	presences                 // how many there are
+)
+
+// knowledge is what is known of a domain at one source. The zero value is not "nothing": see [nothing].
+type knowledge struct {
+	// code and reason are a virDomainState and its reason, as in [schema.State].
+	code, reason int32
+	persistence  schema.Persistence
+	presence     presence
+}
+
+// nothing is what is known of a domain before its first event.
+var nothing = knowledge{code: schema.StateUnknown}
+
+// doubt gives up what may have become wrong while nobody listened. A domain that was gone may have been
+// defined, and one that was not defined, too. That it was defined, or active, stays as the last that is known:
+// if it is wrong, a state is out of date, whereas the others would take a domain for gone that is there.
+func (k *knowledge) doubt() {
+	if k.presence == absent {
+		*k = nothing
+	}
+	if k.persistence == schema.NotPersistent {
+		k.persistence = schema.PersistenceUnknown
+	}
+}
+
+// isHere reports whether the domain has an id at this source, as far as is known.
+func (k *knowledge) isHere() bool {
+	return k.presence == active || k.presence == incoming || k.presence == outgoing
+}
+
+// state is what is published of k.
+func (k *knowledge) state() schema.State {
+	return schema.State{
+		Valid: true, Code: k.code, Reason: k.reason, Persistence: k.persistence, Gone: k.presence == absent,
+	}
+}
+
+// How strong a source's claim to a domain is.
+const (
+	rankGone   = iota // it is not there
+	rankThere         // it is defined, or may be
+	rankMoving        // it is there for the time of a migration
+	rankActive        // it is active there, and so nowhere else
+)
+
+func (k *knowledge) rank() int {
+	switch {
+	case k.presence == active:
+		return rankActive
+	case k.presence == incoming || k.presence == outgoing:
+		return rankMoving
+	case k.presence == absent, k.presence == displaced && k.persistence == schema.NotPersistent:
+		return rankGone
+	}
+	return rankThere
+}
+
+// circumstance is what a rule may look at beside what is known.
+type circumstance struct {
+	// id is the domain's number in the event: -1 while it is inactive.
+	id int32
+	// sure is set when nothing can have been missed since the domain's event before.
+	sure bool
+}
+
+// change is what an event does to what is known.
+type change func(k *knowledge, c circumstance)
+
+// rise makes the domain active.
+func (k *knowledge) rise(code, reason int32, p presence) {
+	if k.presence == absent {
+		// It was gone, and was not defined since.
+		k.persistence = schema.NotPersistent
+	}
+	k.code, k.reason, k.presence = code, reason, p
+}
+
+// becomes is a change to an active state.
+func becomes(code, reason int32) change {
+	return func(k *knowledge, _ circumstance) { k.rise(code, reason, active) }
+}
+
+// moves is a change to a state in the course of a migration.
+func moves(p presence, reason int32) change {
+	return func(k *knowledge, _ circumstance) { k.rise(schema.StatePaused, reason, p) }
+}
+
+// stops is the end of a domain's activity: a domain that is not defined is gone with it.
+func stops(reason int32) change {
+	return func(k *knowledge, _ circumstance) {
+		k.code, k.reason = schema.StateShutoff, reason
+		if k.presence == absent || k.persistence == schema.NotPersistent {
+			k.presence = absent
+			return
+		}
+		k.presence = inactive
+	}
+}
+
+// stopsMigrated is the end at the source of a migration, which may have removed the definition without a word
+// (--undefinesource).
+func stopsMigrated(k *knowledge, c circumstance) {
+	stops(shutoffMigrated)(k, c)
+	if k.persistence == schema.Persistent {
+		k.persistence = schema.PersistenceUnknown
+	}
+}
+
+// resumesMigrated is a migration's end at its destination, or at its source when it was given up.
+func resumesMigrated(k *knowledge, _ circumstance) {
+	reason := int32(0)
+	switch k.presence {
+	case incoming:
+		reason = runningMigrated
+	case outgoing:
+		reason = runningMigrationCanceled
+	}
+	k.rise(schema.StateRunning, reason, active)
+}
+
+// resumesFromSnapshot comes behind Started/Restored, too.
+func resumesFromSnapshot(k *knowledge, _ circumstance) {
+	reason := runningFromSnapshot
+	if k.presence == active && k.code == schema.StateRunning && k.reason == runningRestored {
+		reason = runningRestored
+	}
+	k.rise(schema.StateRunning, reason, active)
+}
+
+// defines makes the domain persistent. It may be active all the while, which its id tells.
+func defines(k *knowledge, c circumstance) {
+	here := c.id >= 0 || c.sure && k.isHere()
+	switch {
+	case here && !k.isHere():
+		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
+	case !here && k.presence != inactive:
+		k.code, k.reason, k.presence = schema.StateShutoff, 0, inactive
+	}
+	k.persistence = schema.Persistent
+}
+
+// undefines takes the definition away: an active domain stays until it stops, any other is gone.
+func undefines(k *knowledge, c circumstance) {
+	here := c.id >= 0 || c.sure && k.isHere()
+	switch {
+	case here && !k.isHere():
+		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
+	case !here:
+		if k.code != schema.StateShutoff {
+			k.code, k.reason = schema.StateShutoff, 0
+		}
+		k.presence = absent
+	}
+	k.persistence = schema.NotPersistent
+}
+
+// keeps is a change to nothing.
+func keeps(*knowledge, circumstance) {}

@@ -51,7 +51,7 @@ func complain(errOut io.Writer, err error) { _, _ = fmt.Fprintln(errOut, err) }
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "virtcast",
-		Short: "What happens to your virtual machines, as CloudEvents on NATS",
+		Short: "What happens to your virtual machines, as CloudEvents on NATS and Kafka",
 		Long: `virtcast watches libvirt connections, wraps every domain event as a CloudEvent and
 publishes it: ordered per domain, durable once received, every gap declared.`,
 		Example: `  virtcast run                       # watch this machine (or a simulated one) with an embedded NATS server
@@ -66,7 +66,7 @@ publishes it: ordered per domain, durable once received, every gap declared.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())}
 	})
-	root.AddCommand(newRunCommand(), newCheckCommand(), newTailCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newCheckCommand(), newTailCommand(), newDeadLetterCommand(), newVersionCommand())
 	return root
 }
 
@@ -75,7 +75,8 @@ func knownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := "see virtcast --help"
+	hint := "see " + c.CommandPath() + " --help"
+	c.SuggestionsMinimumDistance = 2
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// closeTimeout bounds how long a sink may take to say goodbye.
+// closeTimeout bounds how long a sink, or a client of the metrics, may take to say goodbye.
 const closeTimeout = 5 * time.Second
 
 // service is a wired virtcast: registry → bridge → sinks.
@@ -44,7 +44,7 @@ type namedSink struct {
 // openJournal opens the journal of a data directory, and so makes sure that no
 // other process uses it.
 func openJournal(c *Config, log *slog.Logger) (*journal.Journal, error) {
-	j, err := journal.Open(filepath.Join(c.DataDir, "journal"), journal.Options{
+	j, err := journal.Open(journalDir(c), journal.Options{
 		MaxBytes: int64(c.Journal.MaxBytes),
 		Logger:   log,
 	})
@@ -53,6 +53,9 @@ func openJournal(c *Config, log *slog.Logger) (*journal.Journal, error) {
 	}
 	return j, nil
 }
+
+// journalDir is where the journal of a configuration is.
+func journalDir(c *Config) string { return filepath.Join(c.DataDir, "journal") }
 
 // driverFactory gives a connection its driver.
 type driverFactory func(ConnectionConfig) (registry.Driver, error)
@@ -183,6 +186,7 @@ func (s *service) run(ctx context.Context) error {
 		defer stopDelivering()
 		return s.registry.Run(ctx)
 	})
+	group.Go(func() error { return s.serveControl(ctx) })
 	if s.config.Metrics.Listen != "" {
 		group.Go(func() error { return s.serveMetrics(ctx) })
 	}
@@ -208,12 +212,26 @@ func (s *service) serveMetrics(ctx context.Context) error {
 	s.log.InfoContext(ctx, "metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
+	return s.serveHTTP(ctx, listener, mux)
+}
+
+// serveHTTP serves until ctx ends, and then until the requests under way are answered, for up to closeTimeout.
+func (s *service) serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		if server.Shutdown(ctx) != nil {
+			_ = server.Close() // Whoever is still connected has had his time.
+		}
+	})
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("metrics: %w", err)
+		stop()
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 	}
+	<-ended
 	return nil
 }
 

@@ -44,7 +44,11 @@ type cluster struct {
 	// The rest belongs to Deliver.
 	addresses map[node]string
 	topics    map[string]*topic
+	// refreshed is when the cluster was asked about them, source who answered. After a failure, doubted is set: the
+	// source may have been cut off from the others, and is asked after them.
 	refreshed time.Time
+	source    node
+	doubted   bool
 	// shrunk is set when a topic lost partitions: it was made anew.
 	shrunk bool
 }
@@ -57,6 +61,8 @@ type topic struct {
 	fit        Fit
 	// err is why the topic cannot be used, as the last metadata has it.
 	err error
+	// fewer is since when the metadata have fewer partitions than there are here; zero is not at all.
+	fewer time.Time
 }
 
 func newCluster(cfg Config, log *slog.Logger, m *metrics) *cluster {
@@ -173,45 +179,59 @@ func (c *cluster) ask(ctx context.Context, n node, m protocol.Message) (answer p
 
 // askAny sends a request to whichever node answers. When none does, the error is the one that says most.
 func (c *cluster) askAny(ctx context.Context, m protocol.Message) (protocol.Message, error) {
+	answer, _, err := c.askFirst(ctx, m)
+	return answer, err
+}
+
+// askFirst is askAny, and says who has answered.
+func (c *cluster) askFirst(ctx context.Context, m protocol.Message) (protocol.Message, node, error) {
 	var worst error
 	for _, n := range c.candidates() {
 		answer, _, err := c.ask(ctx, n, m)
 		if err == nil {
-			return answer, nil
+			return answer, n, nil
 		}
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, n, context.Cause(ctx)
 		}
 		if errors.Is(err, ErrClosed) {
-			return nil, err
+			return nil, n, err
 		}
 		var dial *dialError
 		if worst == nil || errors.As(worst, &dial) {
 			worst = err
 		}
 	}
-	return nil, worst
+	return nil, noLeader, worst
 }
 
 // candidates returns the nodes in the order in which they are worth asking: connected ones, known
-// brokers, configured addresses; those that failed the last time come last.
+// brokers, the one whose answers are in doubt, configured addresses; those that failed the last time come last.
 func (c *cluster) candidates() []node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	nodes := make([]node, 0, len(c.addresses))
-	for n := range c.addresses {
-		nodes = append(nodes, n)
+	known := map[string]bool{}
+	for n, address := range c.addresses {
+		known[address] = known[address] || n >= 0
+	}
+	for n, address := range c.addresses {
+		if n >= 0 || !known[address] {
+			nodes = append(nodes, n)
+		}
 	}
 	rank := func(n node) int {
 		switch {
 		case c.failed[n]:
+			return 4
+		case n < 0:
 			return 3
+		case c.doubted && n == c.source:
+			return 2
 		case c.links[n] != nil:
 			return 0
-		case n >= 0:
-			return 1
 		}
-		return 2
+		return 1
 	}
 	slices.SortFunc(nodes, func(a, b node) int {
 		if r := rank(a) - rank(b); r != 0 {
@@ -232,10 +252,11 @@ func (c *cluster) refresh(ctx context.Context) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	m, err := c.askAny(ctx, &metadata.Request{TopicNames: names})
+	m, source, err := c.askFirst(ctx, &metadata.Request{TopicNames: names})
 	if err != nil {
 		return err
 	}
+	c.source, c.doubted = source, false
 	answer, ok := m.(*metadata.Response)
 	if !ok {
 		return fmt.Errorf("unexpected answer %T", m)
@@ -264,6 +285,9 @@ func (c *cluster) refresh(ctx context.Context) error {
 	return nil
 }
 
+// doubt makes the next refresh ask another broker than the last one did, and soon.
+func (c *cluster) doubt() { c.refreshed, c.doubted = time.Time{}, true }
+
 // forget removes a broker that has left, or has moved to another address.
 func (c *cluster) forget(n node) {
 	delete(c.addresses, n)
@@ -287,20 +311,34 @@ func (c *cluster) update(ctx context.Context, t *topic, m *metadata.ResponseTopi
 		return
 	}
 	had, has := len(t.partitions), len(m.Partitions)
+	if has >= had {
+		t.fewer = time.Time{}
+	} else if t.fewer.IsZero() {
+		t.fewer = time.Now()
+	}
 	switch {
+	case has < had && time.Since(t.fewer) < c.cfg.AckTimeout:
+		// The one who answers may have been away while partitions were added.
+		t.err = &codeError{code: codeLeaderNotAvailable, what: "topic " + t.name, message: fmt.Sprintf("%d of %d partitions are known", has, had)}
+		for _, p := range t.partitions {
+			p.leader = noLeader
+		}
+		return
 	case has < had:
 		// What was under way to it has no place any more; the events come again.
 		c.log.WarnContext(ctx, "kafka topic was made anew, with fewer partitions", "topic", t.name, "had", had, "has", has)
 		for _, p := range t.partitions {
 			p.gone = true
 		}
-		t.partitions, c.shrunk = nil, true
+		t.partitions, t.fewer, c.shrunk = nil, time.Time{}, true
 	case had > 0 && has > had:
 		c.log.WarnContext(ctx, "kafka topic has more partitions than before: domains move among them, and the order of a "+
 			"domain's events holds within each partition only", "topic", t.name, "had", had, "has", has)
 	}
 	for i := len(t.partitions); i < has; i++ {
-		t.partitions = append(t.partitions, newPartition(t, int32(i)))
+		p := newPartition(t, int32(i))
+		p.limit(t.fit.MaxMessage)
+		t.partitions = append(t.partitions, p)
 	}
 	for _, mp := range m.Partitions {
 		if mp.PartitionIndex < 0 || int(mp.PartitionIndex) >= has {

@@ -47,6 +47,7 @@ const (
 	codeTopicAuthorization   code = 29
 	codeClusterAuthorization code = 31
 	codeUnsupportedMechanism code = 33
+	codeUnsupportedVersion   code = 35
 	codeTopicExists          code = 36
 	codeInvalidPartitions    code = 37
 	codeInvalidReplication   code = 38

@@ -13,6 +13,12 @@ import (
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/apiversions"
+	"github.com/segmentio/kafka-go/protocol/createtopics"
+	"github.com/segmentio/kafka-go/protocol/describeconfigs"
+	"github.com/segmentio/kafka-go/protocol/initproducerid"
+	"github.com/segmentio/kafka-go/protocol/listoffsets"
+	"github.com/segmentio/kafka-go/protocol/metadata"
+	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/saslauthenticate"
 	"github.com/segmentio/kafka-go/protocol/saslhandshake"
 	"github.com/segmentio/kafka-go/sasl"
@@ -42,9 +48,38 @@ const clientID = "virtcast"
 // link is one connection to one broker. It carries one request at a time. After an error it is of no
 // use any more.
 type link struct {
-	conn net.Conn
-	pc   *protocol.Conn
+	conn     net.Conn
+	frames   *frames
+	requests int32                     // how many were sent; the number of one is its correlation id
+	versions map[protocol.ApiKey]int16 // which version of each request is sent; 0 before hello
 }
+
+// answers has a message of the type that each request is answered with.
+var answers = map[protocol.ApiKey]protocol.Message{
+	protocol.ApiVersions:      (*apiversions.Response)(nil),
+	protocol.SaslHandshake:    (*saslhandshake.Response)(nil),
+	protocol.SaslAuthenticate: (*saslauthenticate.Response)(nil),
+	protocol.Metadata:         (*metadata.Response)(nil),
+	protocol.ListOffsets:      (*listoffsets.Response)(nil),
+	protocol.DescribeConfigs:  (*describeconfigs.Response)(nil),
+	protocol.CreateTopics:     (*createtopics.Response)(nil),
+	protocol.InitProducerId:   (*initproducerid.Response)(nil),
+	protocol.Produce:          (*produce.Response)(nil),
+}
+
+// newestVersion is the newest version without tagged fields, where kafka-go speaks newer ones: those bring nothing
+// that is needed here, and lengths that are checked with more effort.
+var newestVersion = map[protocol.ApiKey]int16{protocol.InitProducerId: 1, protocol.CreateTopics: 4}
+
+// oldestVersion is the oldest version that does, of the requests without which nothing works.
+var oldestVersion = map[protocol.ApiKey]int16{
+	protocol.Produce:        3, // takes record batches of format v2
+	protocol.Metadata:       4, // does not make the topic
+	protocol.InitProducerId: 0,
+}
+
+// bareLogin is the version of the handshake after which bare bytes would follow, from before Apache Kafka 1.0.
+const bareLogin = 0
 
 // dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout, or until ctx ends. Files are
 // read now, so that each connection uses what they hold then.
@@ -71,7 +106,7 @@ func dial(ctx context.Context, cfg *Config, address string) (*link, error) {
 		}
 		conn = secure
 	}
-	l := &link{conn: conn, pc: protocol.NewConn(conn, clientID)}
+	l := &link{conn: conn, frames: newFrames(conn)}
 	if err := l.hello(ctx, cfg.ConnectTimeout); err != nil {
 		l.close()
 		return nil, fmt.Errorf("%w: %w", errHello, err)
@@ -98,12 +133,25 @@ func (l *link) hello(ctx context.Context, timeout time.Duration) error {
 	if answer.ErrorCode != 0 {
 		return &codeError{code: code(answer.ErrorCode)}
 	}
-	versions := make(map[protocol.ApiKey]int16, len(answer.ApiKeys))
+	l.versions = make(map[protocol.ApiKey]int16, len(answers))
 	for _, k := range answer.ApiKeys {
 		key := protocol.ApiKey(k.ApiKey)
-		versions[key] = key.SelectVersion(k.MinVersion, k.MaxVersion)
+		if answers[key] == nil {
+			continue
+		}
+		version := min(k.MaxVersion, key.MaxVersion())
+		if newest, ok := newestVersion[key]; ok {
+			version = min(version, newest)
+		}
+		if version >= max(k.MinVersion, key.MinVersion()) {
+			l.versions[key] = version
+		}
 	}
-	l.pc.SetVersions(versions)
+	for key, oldest := range oldestVersion {
+		if version, ok := l.versions[key]; !ok || version < oldest {
+			return &codeError{code: codeUnsupportedVersion, what: key.String()}
+		}
+	}
 	return nil
 }
 
@@ -112,6 +160,9 @@ func (l *link) login(ctx context.Context, cfg SASLConfig, timeout time.Duration)
 	mechanism, err := cfg.mechanism()
 	if err != nil {
 		return err
+	}
+	if l.versions[protocol.SaslHandshake] == bareLogin {
+		return &codeError{code: codeUnsupportedVersion, what: "SASL"}
 	}
 	m, err := l.roundTrip(ctx, timeout, &saslhandshake.Request{Mechanism: mechanism.Name()})
 	if err != nil {
@@ -168,16 +219,31 @@ func (l *link) roundTrip(ctx context.Context, timeout time.Duration, m protocol.
 	if err := l.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errLost, err)
 	}
-	answer, err := l.pc.RoundTrip(m)
+	answer, err := l.exchange(m)
+	var refused *codeError
 	switch {
-	case err == nil:
-		return answer, nil
+	case err == nil, errors.As(err, &refused):
+		return answer, err
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, fmt.Errorf("%w: no answer within %s", errLost, timeout)
 	}
 	return nil, fmt.Errorf("%w: %w", errLost, err)
+}
+
+// exchange writes a request and reads its answer.
+func (l *link) exchange(m protocol.Message) (protocol.Message, error) {
+	key := m.ApiKey()
+	version, ok := l.versions[key]
+	if !ok && l.versions != nil || answers[key] == nil {
+		return nil, &codeError{code: codeUnsupportedVersion, what: key.String()}
+	}
+	l.requests++
+	if err := protocol.WriteRequest(l.conn, version, l.requests, clientID, m); err != nil {
+		return nil, err
+	}
+	return l.frames.read(key, version, l.requests, answers[key])
 }
 
 // close ends the connection; what is under way fails. It may be called at any time, by anyone, again.

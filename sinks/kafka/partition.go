@@ -181,7 +181,9 @@ func (p *partition) refuse(next []int32, err *codeError) (duplicates int) {
 		p.left, p.ids = false, nil // The events come again.
 	case n == 1:
 		p.refusals = append(p.refusals, refusal{p.at[0], err})
-		p.maxCount = 0
+		// It was this record, and not the size of the batches that it was in.
+		p.maxCount, p.maxBytes = 0, 0
+		p.limit(p.topic.fit.MaxMessage)
 	default:
 		p.pushBack(next)
 		p.maxCount = n / 2

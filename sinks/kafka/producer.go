@@ -8,10 +8,9 @@ import (
 	"time"
 )
 
-// maxAttempts is how many rounds without any progress a delivery may take; pauses are how long it waits before each.
-const maxAttempts = 4
-
-var pauses = [maxAttempts]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond}
+// pauses are how long a delivery waits before it sends again after rounds without any progress. After the
+// last of them it gives up: the caller has more patience.
+var pauses = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond}
 
 // errChanged is returned when a topic was made anew while events were on their way to it.
 var errChanged = errors.New("the topic was made anew meanwhile")
@@ -30,11 +29,12 @@ type producer struct {
 	hasShared bool
 
 	// left are the partitions with a batch of an earlier delivery. done has what was stored behind
-	// the first event that was not, until it is presented again; idle counts deliveries that
-	// presented none of it.
-	left []*partition
-	done map[identity]struct{}
-	idle int
+	// the first event that was not, until it is presented again. window is the largest delivery since
+	// both were empty, passed how many events were acknowledged since something was added to done: a
+	// caller that goes on where it was has presented everything again once passed reaches window.
+	left           []*partition
+	done           map[identity]struct{}
+	window, passed int
 
 	// The rest belongs to one delivery.
 	cargo   cargo
@@ -65,6 +65,10 @@ func (e *refusedError) Unwrap() error { return e.err }
 func (p *producer) begin(c cargo) {
 	n := c.len()
 	p.cargo, p.refused, p.active = c, nil, p.active[:0]
+	if len(p.left) == 0 && len(p.done) == 0 {
+		p.window = 0
+	}
+	p.window = max(p.window, n)
 	if cap(p.next) < n {
 		p.next, p.stored = make([]int32, n), make([]bool, n)
 	}
@@ -87,11 +91,12 @@ func (p *producer) send(ctx context.Context) error {
 	}
 	p.recognise()
 	for level := range p.cargo.levels() {
-		if err := p.enqueue(ctx, level); err != nil {
-			return err
-		}
+		missing := p.enqueue(ctx, level)
 		if err := p.settle(ctx); err != nil {
 			return err
+		}
+		if missing != nil {
+			return missing
 		}
 	}
 	return nil
@@ -105,12 +110,12 @@ func (p *producer) recognise() {
 	for i := range p.stored {
 		if _, ok := p.done[p.cargo.identity(i)]; ok {
 			p.stored[i] = true
-			p.idle = 0
 		}
 	}
 }
 
-// enqueue brings the records of a level to the queues of their partitions.
+// enqueue brings the records of a level to the queues of their partitions. With an error, those before the one whose topic
+// cannot be used are there.
 func (p *producer) enqueue(ctx context.Context, level int) error {
 	leveled := p.cargo.levels() > 1
 	for i := range p.stored {
@@ -139,8 +144,14 @@ func (p *producer) activate(part *partition) {
 	}
 }
 
-// settle sends until everything is stored or refused, and gives up when that takes too long.
-func (p *producer) settle(ctx context.Context) error {
+// settle sends until everything is stored or refused, and gives up when that takes too long. Then the leaders are in
+// doubt: the next delivery asks for them before it does anything else.
+func (p *producer) settle(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			p.cluster.doubt()
+		}
+	}()
 	attempts, last := 0, time.Now()
 	for p.busy() {
 		progress, fatal, err := p.round(ctx)
@@ -154,15 +165,20 @@ func (p *producer) settle(ctx context.Context) error {
 		case progress:
 			attempts, last = 0, time.Now()
 		}
-		if attempts++; attempts >= maxAttempts || time.Since(last) > p.cfg.AckTimeout {
+		if attempts >= len(pauses) || time.Since(last) > p.cfg.AckTimeout {
 			return err
 		}
-		if err := sleep(ctx, pauses[attempts-1]); err != nil {
+		if err := sleep(ctx, pauses[attempts]); err != nil {
 			return err
 		}
+		attempts++
 		// Whatever it was, the leaders may have changed.
-		if refreshErr := p.cluster.refresh(ctx); refreshErr != nil {
-			return refreshErr
+		p.cluster.doubt()
+		if err := p.cluster.refresh(ctx); err != nil {
+			return err
+		}
+		if err := p.cluster.remake(ctx); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -302,13 +318,16 @@ func (p *producer) mayRepeat(part *partition, events int, err error) {
 		"partition", part.String(), "events", events, "error", err)
 }
 
-// remember keeps what is stored behind an event that is not, to recognise it when it comes again. It is bounded by what is
-// presented in one delivery.
+// remember keeps what is stored behind an event that is not, to recognise it when it comes again. A caller that goes
+// on where it was has no more of it than one delivery has events; one that does not shall not fill the memory.
 func (p *producer) remember(ids ...identity) {
 	if p.done == nil {
 		p.done = map[identity]struct{}{}
 	}
-	p.idle = 0
+	p.passed = 0
+	if len(p.done) > p.window {
+		clear(p.done)
+	}
 	for _, id := range ids {
 		p.done[id] = struct{}{}
 	}
@@ -335,11 +354,10 @@ func (p *producer) finish(err error) (int, error) {
 			delete(p.done, p.cargo.identity(i))
 		}
 	}
+	if p.passed += n; p.passed >= p.window && len(p.done) > 0 {
+		clear(p.done) // What is in it was not presented again.
+	}
 	if n == len(p.stored) {
-		// The caller presents again what was not acknowledged. Should it not, nothing is kept for ever.
-		if p.idle++; p.idle > 2 && len(p.done) > 0 {
-			clear(p.done)
-		}
 		return n, nil
 	}
 	for i := n + 1; i < len(p.stored); i++ {

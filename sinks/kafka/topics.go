@@ -80,17 +80,18 @@ func (c *cluster) find(ctx context.Context, t *topic) error {
 		switch {
 		case t.err == nil && len(t.partitions) > 0:
 			return nil
-		case missing && c.cfg.Create != nil && !t.fit.Created:
-			if err := c.create(ctx, t); err != nil {
-				return err
-			}
-		case missing && !t.fit.Created, e != nil && e.code.lookup().verdict != retry:
+		case missing && c.cfg.Create == nil, e != nil && e.code.lookup().verdict != retry:
 			return t.err
 		case time.Now().Add(pause).After(deadline):
 			if t.err != nil {
 				return t.err
 			}
 			return &codeError{code: codeLeaderNotAvailable, what: "topic " + t.name}
+		case missing && !t.fit.Created:
+			var err error
+			if t.fit.Created, err = c.create(ctx, t); err != nil {
+				return err
+			}
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return err
@@ -98,8 +99,8 @@ func (c *cluster) find(ctx context.Context, t *topic) error {
 	}
 }
 
-// create makes a topic. Another replica of this program may do so at the same time.
-func (c *cluster) create(ctx context.Context, t *topic) error {
+// create makes a topic, and reports whether it did: another replica of this program may do so at the same time.
+func (c *cluster) create(ctx context.Context, t *topic) (bool, error) {
 	request := createtopics.RequestTopic{
 		Name: t.name, NumPartitions: int32(c.cfg.Create.Partitions), ReplicationFactor: -1,
 		Configs: []createtopics.RequestConfig{{Name: cleanupKey, Value: "delete"}},
@@ -114,18 +115,39 @@ func (c *cluster) create(ctx context.Context, t *topic) error {
 		Topics: []createtopics.RequestTopic{request}, TimeoutMs: int32(c.brokerTimeout().Milliseconds()),
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
 	answer, ok := m.(*createtopics.Response)
 	if !ok || len(answer.Topics) == 0 {
-		return fmt.Errorf("unexpected answer %T", m)
+		return false, fmt.Errorf("unexpected answer %T", m)
 	}
 	switch a := answer.Topics[0]; code(a.ErrorCode) {
 	case codeNone:
-		t.fit.Created = true
+		return true, nil
 	case codeTopicExists:
+		return false, nil
 	default:
-		return &codeError{code: code(a.ErrorCode), what: "create topic " + t.name, message: a.ErrorMessage}
+		return false, &codeError{code: code(a.ErrorCode), what: "create topic " + t.name, message: a.ErrorMessage}
+	}
+}
+
+// remake makes topics that have been deleted meanwhile, where the configuration says so.
+func (c *cluster) remake(ctx context.Context) error {
+	if c.cfg.Create == nil {
+		return nil
+	}
+	for _, t := range c.topics {
+		var e *codeError
+		if !errors.As(t.err, &e) || e.code != codeUnknownTopic {
+			continue
+		}
+		created, err := c.create(ctx, t)
+		if err != nil {
+			return err
+		}
+		if created {
+			c.log.WarnContext(ctx, "kafka topic was deleted, and made anew", "topic", t.name)
+		}
 	}
 	return nil
 }

@@ -103,8 +103,11 @@ func (b *Bridge) AddSink(name string, s Sink) error {
 	return nil
 }
 
-// StateReader is the name of the cursor of a sink's state store. No sink's name has a dot.
-func StateReader(sink string) string { return sink + ".state" }
+// stateSuffix makes the name of a state store out of its sink's, which has no dot.
+const stateSuffix = ".state"
+
+// StateReader is the name of the cursor of a sink's state store.
+func StateReader(sink string) string { return sink + stateSuffix }
 
 // AddState adds a store of each domain's last known state, beside the sink of that name: what goes to the sink
 // goes to the store, as the [schema.KindState] event that it leads to, or as that of a domain that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/schema"
@@ -12,12 +13,15 @@ import (
 // ErrNoSink is returned when a dead letter is of a sink that there is no more.
 var ErrNoSink = errors.New("no such sink")
 
+// ErrOldState is returned when a dead letter is a domain's state, which a newer one may have replaced since.
+var ErrOldState = errors.New("it is a domain's state as it was: restart virtcast to store every domain's state again, and drop the letter")
+
 // Retry puts dead letters at the end of the journal, each for its own sink alone, and then forgets them as letters. It
 // blocks until that is durable; the sinks get the events after what is pending, so out of their domains' order, with
 // their old ids and sequences. It returns how many were put back before an error. Where the process ends in between,
 // a letter may be kept although its event is delivered.
 //
-// The error is [journal.ErrNoDeadLetter], [ErrNoSink] or [schema.ErrRecord] for a letter that cannot be
+// The error is [journal.ErrNoDeadLetter], [ErrNoSink], [ErrOldState] or [schema.ErrRecord] for a letter that cannot be
 // retried, and nothing is done then; [ErrClosed]; or the journal's.
 func (b *Bridge) Retry(ctx context.Context, ids []uint64) (n int, err error) {
 	done := make(chan struct{})
@@ -108,6 +112,9 @@ func lettersOf(j *journal.Journal, ids []uint64) ([]repeat, error) {
 func repeatOf(d *journal.DeadLetter, sinks map[string]bool) ([]byte, error) {
 	if !sinks[d.Reader] {
 		return nil, fmt.Errorf("dead letter %d: %w as %s is configured", d.ID, ErrNoSink, d.Reader)
+	}
+	if strings.HasSuffix(d.Reader, stateSuffix) {
+		return nil, fmt.Errorf("dead letter %d: %w", d.ID, ErrOldState)
 	}
 	e, _, err := schema.ParseRecord(d.Data, nil)
 	if err != nil {

@@ -236,3 +236,33 @@ func TestStatement14UnknownIDs(t *testing.T) {
 		t.Errorf("the second DeregisterAny = %v, want ErrNotRegistered", err)
 	}
 }
+
+func TestSendsTo(t *testing.T) {
+	one, other := schema.UUID{1}, schema.UUID{2}
+	lifecycle := []schema.Kind{schema.KindLifecycle}
+	r := New(Options{})
+	for _, reg := range []Registration{
+		{Kinds: lifecycle, Connections: []string{"kvm*"}, Domain: &one, Sinks: []string{"bus"}},
+		{Kinds: lifecycle, Connections: []string{"lxc01"}},
+		{Kinds: []schema.Kind{schema.KindOf(schema.FamilyNetwork, 0)}, Sinks: []string{"bus"}},
+	} {
+		if _, err := r.RegisterAny(reg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		sink, connection string
+		domain           schema.UUID
+		want             bool
+	}{
+		{"bus", "kvm01", one, true},
+		{"bus", "kvm01", other, false},
+		{"log", "kvm01", one, false},
+		{"log", "lxc01", other, true},
+		{"bus", "test", one, false},
+	} {
+		if got := r.SendsTo(test.sink, test.connection, test.domain); got != test.want {
+			t.Errorf("SendsTo(%s, %s, %s) = %t, want %t", test.sink, test.connection, test.domain, got, test.want)
+		}
+	}
+}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/virtcast/virtcast/schema"
 )
 
 // Registry holds registrations and the live set of connections. Its methods may
@@ -145,6 +147,19 @@ func (r *Registry) remove(id ID) (*entry, error) {
 	r.list.Store(&list)
 	r.notify(e)
 	return e, nil
+}
+
+// SendsTo reports whether any events about that domain on that connection would go to the sink of that name, as the
+// registrations are now.
+func (r *Registry) SendsTo(sink, connection string, domain schema.UUID) bool {
+	ofDomains := func(k schema.Kind) bool { return k.Family() == schema.FamilyDomain }
+	for _, e := range *r.list.Load() {
+		if e.selects(connection) && (e.Domain == nil || *e.Domain == domain) &&
+			(e.Sinks == nil || slices.Contains(e.Sinks, sink)) && slices.ContainsFunc(e.Kinds, ofDomains) {
+			return true
+		}
+	}
+	return false
 }
 
 // notify tells the connections that e selects that their wire registrations may have to

@@ -62,7 +62,8 @@ func benchmarkEndToEnd(b *testing.B, mode nats.Mode) {
 	bus := newBenchBus(b, srv.ClientURL(), mode)
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	b.Cleanup(hypervisor.Close)
-	service := benchService(b, hypervisor, &nats.Config{URL: srv.ClientURL(), Mode: mode, Create: mode == nats.ModeJetStream})
+	sink := SinkConfig{Name: "bus", NATS: &nats.Config{URL: srv.ClientURL(), Mode: mode, Create: mode == nats.ModeJetStream}}
+	service := benchService(b, hypervisor, []SinkConfig{sink})
 
 	round := func() time.Duration {
 		bus.reset(b)
@@ -117,8 +118,8 @@ func benchServer(b *testing.B) *server.Server {
 	return srv
 }
 
-// benchService runs a wired virtcast until the benchmark ends.
-func benchService(b *testing.B, hypervisor *libvirttest.Server, sink *nats.Config) *service {
+// benchService runs a wired virtcast until the benchmark ends. more are sinks that are made already.
+func benchService(b *testing.B, hypervisor *libvirttest.Server, sinks []SinkConfig, more ...namedSink) *service {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
 	if _, err := hypervisor.Listen("unix", socket); err != nil {
@@ -128,7 +129,7 @@ func benchService(b *testing.B, hypervisor *libvirttest.Server, sink *nats.Confi
 	config := &Config{
 		DataDir:     dir,
 		Connections: []ConnectionConfig{{Name: "kvm01", URI: "test:///default"}},
-		Sinks:       []SinkConfig{{Name: "bus", NATS: sink}},
+		Sinks:       sinks,
 	}
 	drivers := func(c ConnectionConfig) (registry.Driver, error) {
 		return registry.DriverOf(libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
@@ -139,7 +140,7 @@ func benchService(b *testing.B, hypervisor *libvirttest.Server, sink *nats.Confi
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := newService(b.Context(), config, log, j, drivers, sinkTools{log: log})
+	s, err := newService(b.Context(), config, log, j, drivers, sinkTools{log: log}, more...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -176,6 +176,17 @@ func (c *KafkaCluster) java(ctx context.Context, option string, args ...string) 
 // [KafkaCluster.Internal]. It returns what the tool prints.
 func (c *KafkaCluster) Tool(t testing.TB, class string, args ...string) string {
 	t.Helper()
+	return c.tool(t, "-XX:TieredStopAtLevel=1", class, args) // starts sooner
+}
+
+// Measure is Tool for a tool that measures how fast something is: its code is optimised while it runs.
+func (c *KafkaCluster) Measure(t testing.TB, class string, args ...string) string {
+	t.Helper()
+	return c.tool(t, "-XX:+TieredCompilation", class, args)
+}
+
+func (c *KafkaCluster) tool(t testing.TB, option, class string, args []string) string {
+	t.Helper()
 	words := []string{class}
 	for _, arg := range args {
 		if arg == "@" {
@@ -184,7 +195,7 @@ func (c *KafkaCluster) Tool(t testing.TB, class string, args ...string) string {
 		words = append(words, arg)
 	}
 	var stderr bytes.Buffer
-	cmd := c.java(t.Context(), "-XX:TieredStopAtLevel=1", words...)
+	cmd := c.java(t.Context(), option, words...)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {

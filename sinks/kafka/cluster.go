@@ -33,6 +33,7 @@ func seed(i int) node { return node(-2 - i) }
 // any time; link, drop and produce may be called concurrently with each other.
 type cluster struct {
 	cfg     Config
+	use     use
 	log     *slog.Logger
 	metrics *metrics
 
@@ -65,9 +66,9 @@ type topic struct {
 	fewer time.Time
 }
 
-func newCluster(cfg Config, log *slog.Logger, m *metrics) *cluster {
+func newCluster(cfg Config, u use, log *slog.Logger, m *metrics) *cluster {
 	c := &cluster{
-		cfg: cfg, log: log, metrics: m, links: map[node]*link{}, failed: map[node]bool{},
+		cfg: cfg, use: u, log: log, metrics: m, links: map[node]*link{}, failed: map[node]bool{},
 		addresses: map[node]string{}, topics: map[string]*topic{},
 	}
 	for i, address := range cfg.Brokers {

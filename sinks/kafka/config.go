@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -73,6 +74,10 @@ type Config struct {
 	// Create makes a topic that is missing; nil means that it must exist. An existing topic is
 	// never changed.
 	Create *CreateConfig `yaml:"create"`
+
+	// StateTopic is the topic of the domains' last known states, beside the events; empty means none. It must be
+	// compacted, and is made as Create says where it is missing.
+	StateTopic string `yaml:"state_topic"`
 
 	// SASL is how to log in; no mechanism means not at all.
 	SASL SASLConfig `yaml:"sasl"`
@@ -192,6 +197,7 @@ func (c Config) validatePublishing(f *field.Faults, path field.Path) {
 			f.Add(path.Key("topic"), "use letters, digits, ., _ and -, and {connection} or {kind}, such as "+DefaultTopic, "%s", err)
 		}
 	}
+	c.validateStates(f, path.Key("state_topic"))
 	if !slices.Contains([]Content{"", ContentBinary, ContentStructured}, c.Content) {
 		f.Add(path.Key("content"), "write binary or structured", "content mode %q is not known", c.Content)
 	}
@@ -204,6 +210,25 @@ func (c Config) validatePublishing(f *field.Faults, path field.Path) {
 	}
 	if c.BatchEvents < 0 {
 		f.Add(path.Key("batch_events"), "write a positive number", "%d is negative", c.BatchEvents)
+	}
+}
+
+func (c Config) validateStates(f *field.Faults, path field.Path) {
+	if c.StateTopic == "" {
+		return
+	}
+	name, err := parseTopic(c.StateTopic)
+	if _, fixed := name.fixed(); err == nil && !fixed {
+		err = fmt.Errorf("%q has a placeholder", c.StateTopic)
+	}
+	if err != nil {
+		f.Add(path, "write one topic's name of letters, digits, ., _ and -, such as virt.domains", "%s", err)
+		return
+	}
+	events, err := parseTopic(c.WithDefaults().Topic)
+	if err == nil && events.makes(c.StateTopic) {
+		f.Add(path, "give the states a topic of their own, such as virt.domains",
+			"%s is a topic that events go to: topic is %s", c.StateTopic, c.WithDefaults().Topic)
 	}
 }
 

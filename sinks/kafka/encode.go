@@ -44,13 +44,26 @@ func (c *encoder) encode(e *schema.Event) *record {
 		c.header(contentTypeHeader)
 		c.payload = schema.AppendJSON(c.payload[:0], e)
 	}
+	return c.finish(e, c.payload)
+}
+
+// encodeTombstone returns a record without a value, whose headers are the event's attributes: which domain is gone since which
+// event, for those who look at more than the key.
+func (c *encoder) encodeTombstone(e *schema.Event) *record {
+	c.text, c.ends, c.rec.headers = c.text[:0], c.ends[:0], c.rec.headers[:0]
+	c.scratch = schema.VisitAttributes(e, c.scratch, c.visit)
+	return c.finish(e, nil)
+}
+
+// finish fills in what all records have.
+func (c *encoder) finish(e *schema.Event, value []byte) *record {
 	start := 0
 	for i, end := range c.ends { // Only now: text may have moved.
 		c.rec.headers[i].value = c.text[start:end]
 		start = end
 	}
 	c.key = appendKey(c.key[:0], e)
-	c.rec.key, c.rec.value, c.rec.time = c.key, c.payload, e.Received.UnixMilli()
+	c.rec.key, c.rec.value, c.rec.time = c.key, value, e.Received.UnixMilli()
 	return &c.rec
 }
 

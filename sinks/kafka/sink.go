@@ -39,23 +39,31 @@ type Sink struct {
 // New returns a sink that is not connected yet. The error is a fault of cfg, see
 // [Config.Validate], or of the registration of metrics.
 func New(cfg Config, options Options) (*Sink, error) {
-	if err := cfg.Validate(""); err != nil {
+	s, err := newSinkFor(cfg, forEvents, options)
+	if err != nil {
 		return nil, fmt.Errorf("kafka sink: %w", err)
+	}
+	return s, nil
+}
+
+func newSinkFor(cfg Config, u use, options Options) (*Sink, error) {
+	if err := cfg.Validate(""); err != nil {
+		return nil, err
 	}
 	cfg = cfg.WithDefaults()
 	topic, err := parseTopic(cfg.Topic)
 	if err != nil {
-		return nil, fmt.Errorf("kafka sink: topic: %w", err)
+		return nil, fmt.Errorf("topic: %w", err)
 	}
 	m, err := newMetrics(options.Registerer)
 	if err != nil {
-		return nil, fmt.Errorf("kafka sink: %w", err)
+		return nil, err
 	}
 	log := options.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := newCluster(cfg, log, m)
+	c := newCluster(cfg, u, log, m)
 	return &Sink{
 		cfg: cfg, metrics: m, cluster: c, shipment: shipment{template: topic},
 		producer: &producer{cfg: cfg, cluster: c, log: log, metrics: m, content: cfg.Content},
@@ -80,6 +88,12 @@ func (s *Sink) Connect(ctx context.Context) (Fit, error) {
 // Deliver publishes events in order; see package bridge for the contract. The error is permanent for an
 // event that the broker refuses for good, because it is too large, say.
 func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
+	s.shipment.plan.make(events)
+	return s.deliver(ctx, events, &s.shipment)
+}
+
+// deliver publishes events as the cargo that is made of s.shipment.
+func (s *Sink) deliver(ctx context.Context, events []schema.Event, c cargo) (n int, err error) {
 	if len(events) == 0 {
 		return 0, nil
 	}
@@ -88,8 +102,7 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err e
 	}
 	start := time.Now()
 	s.shipment.events = events
-	s.shipment.plan.make(events)
-	n, err = s.producer.deliver(ctx, &s.shipment)
+	n, err = s.producer.deliver(ctx, c)
 	s.shipment.events = nil
 	var refused *refusedError
 	switch {

@@ -91,6 +91,23 @@ func (t template) fixed() (name string, ok bool) {
 	return "", false
 }
 
+// makes reports whether that is the topic of some event.
+func (t template) makes(topic string) bool {
+	if len(t) == 0 {
+		return topic == ""
+	}
+	if t[0].value == literal {
+		rest, ok := strings.CutPrefix(topic, t[0].text)
+		return ok && t[1:].makes(rest)
+	}
+	for i := range len(topic) + 1 {
+		if t[1:].makes(topic[i:]) {
+			return true
+		}
+	}
+	return false
+}
+
 // appendTo appends the topic of an event: always a valid name.
 func (t template) appendTo(dst []byte, e *schema.Event) []byte {
 	start := len(dst)

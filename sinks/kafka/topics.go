@@ -41,6 +41,36 @@ type Fit struct {
 	Advice []string
 }
 
+// use is what the topics of a cluster are for.
+type use uint8
+
+const (
+	forEvents use = iota
+	forStates
+)
+
+// cleanup is the cleanup.policy that topics are made with.
+func (u use) cleanup() string {
+	if u == forStates {
+		return "compact"
+	}
+	return "delete"
+}
+
+// misfit says why a cleanup.policy does not suit, and what to do; "" where it does, or is not known.
+func (u use) misfit(policy string) (problem, hint string) {
+	switch {
+	case policy == "":
+	case u == forEvents && strings.Contains(policy, "compact"):
+		return "cleanup.policy is " + policy + ", so that all but the last event of each domain would be deleted",
+			"set cleanup.policy=delete, or set topic to another one"
+	case u == forStates && policy != "compact":
+		return "cleanup.policy is " + policy + ", so that the states of silent domains would be deleted with time",
+			"set cleanup.policy=compact, or set state_topic to another one"
+	}
+	return "", ""
+}
+
 // open returns a topic with its partitions. It asks the cluster about a topic that is new here, makes one that is missing where the
 // configuration says so, and fails for one that does not fit.
 func (c *cluster) open(ctx context.Context, name string) (*topic, error) {
@@ -103,7 +133,7 @@ func (c *cluster) find(ctx context.Context, t *topic) error {
 func (c *cluster) create(ctx context.Context, t *topic) (bool, error) {
 	request := createtopics.RequestTopic{
 		Name: t.name, NumPartitions: int32(c.cfg.Create.Partitions), ReplicationFactor: -1,
-		Configs: []createtopics.RequestConfig{{Name: cleanupKey, Value: "delete"}},
+		Configs: []createtopics.RequestConfig{{Name: cleanupKey, Value: c.use.cleanup()}},
 	}
 	if n := c.cfg.Create.Replication; n > 0 {
 		request.ReplicationFactor = int16(n)
@@ -178,9 +208,9 @@ func (c *cluster) inspect(ctx context.Context, t *topic) error {
 	case f.MinInsync > f.Replicas:
 		return misfit(fmt.Sprintf("min.insync.replicas is %d, but it has %d replicas, so that nothing is ever acknowledged", f.MinInsync, f.Replicas),
 			fmt.Sprintf("set min.insync.replicas to %d or less", max(1, f.Replicas-1)))
-	case strings.Contains(f.Cleanup, "compact"):
-		return misfit("cleanup.policy is "+f.Cleanup+", so that all but the last event of each domain would be deleted",
-			"set cleanup.policy=delete, or set topic to another one")
+	}
+	if problem, hint := c.use.misfit(f.Cleanup); problem != "" {
+		return misfit(problem, hint)
 	}
 	advise := func(format string, args ...any) { f.Advice = append(f.Advice, fmt.Sprintf(format, args...)) }
 	switch {

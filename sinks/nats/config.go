@@ -54,6 +54,9 @@ type Config struct {
 	Create bool `yaml:"create"`
 	// Subject is the subject template; default [DefaultSubject].
 	Subject string `yaml:"subject"`
+	// StateBucket is the JetStream KV bucket of the domains' last known states, beside the events; empty means none. It
+	// is made as Create says where it is missing, with Replicas and Storage.
+	StateBucket string `yaml:"state_bucket"`
 	// Content is structured (default) or binary.
 	Content Content `yaml:"content"`
 
@@ -181,11 +184,25 @@ func (c Config) validatePublishing(f *field.Faults, path field.Path) {
 	if strings.ContainsAny(c.Stream, ".*> \t\r\n/\\") {
 		f.Add(path.Key("stream"), "use letters, digits, - and _", "%q cannot be a stream's name", c.Stream)
 	}
+	c.validateStates(f, path.Key("state_bucket"))
 	if c.Subject != "" {
 		if _, err := parseSubject(c.Subject); err != nil {
 			f.Add(path.Key("subject"), "write tokens separated by dots, the first one a fixed word, with any of "+
 				"{connection}, {uuid}, {kind}, {event} and {detail}, such as "+DefaultSubject, "%s", err)
 		}
+	}
+}
+
+func (c Config) validateStates(f *field.Faults, path field.Path) {
+	bucket := c.StateBucket
+	switch {
+	case bucket == "":
+	case strings.Trim(bucket, bucketCharacters) != "":
+		f.Add(path, "use letters, digits, - and _, such as virt-domains", "%q cannot be a bucket's name", bucket)
+	case c.Mode == ModeCore:
+		f.Add(path, "remove state_bucket, or use mode: jetstream", "core mode keeps nothing, and a bucket is kept by JetStream")
+	case c.WithDefaults().Stream == streamOf(bucket):
+		f.Add(path, "set stream to another one", "stream %s is that of the bucket", c.Stream)
 	}
 }
 

@@ -27,6 +27,7 @@ type encoder struct {
 	subject *subject
 	binary  bool
 	dedupe  bool // set Nats-Msg-Id
+	states  bool // events tell states, and that of a domain that is gone is a delete marker
 
 	msg     natsgo.Msg
 	payload []byte
@@ -53,10 +54,16 @@ func (c *encoder) encode(e *schema.Event) *natsgo.Msg {
 	c.scratch = c.subject.appendTo(c.scratch[:0], e)
 	c.msg.Subject, c.msg.Reply = string(c.scratch), ""
 	c.text, c.ends, c.names = c.text[:0], c.ends[:0], c.names[:0]
-	if c.binary {
+	switch {
+	case c.states && e.State.Gone:
+		c.text = append(c.text, deleteMarker...)
+		c.value(operationHeader)
+		c.scratch = schema.VisitAttributes(e, c.scratch, c.attribute)
+		c.payload = c.payload[:0]
+	case c.binary:
 		c.scratch = schema.VisitAttributes(e, c.scratch, c.attribute)
 		c.payload = schema.AppendData(c.payload[:0], e)
-	} else {
+	default:
 		c.text = append(c.text, schema.ContentTypeStructured...)
 		c.value(contentTypeHeader)
 		c.payload = schema.AppendJSON(c.payload[:0], e)

@@ -105,6 +105,8 @@ func (s *Sink) authHint() string {
 func (s *Sink) streamError(err error) error {
 	hint := ""
 	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound) && s.bucket != "":
+		hint = "set create: true, or run: nats kv add " + s.bucket
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		hint = fmt.Sprintf("set create: true, or run: nats stream add %s --subjects '%s'", s.cfg.Stream, s.subject.filter())
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):

@@ -36,6 +36,7 @@ type Options struct {
 // concurrently; everything else may be.
 type Sink struct {
 	cfg     Config
+	bucket  string // of states, whose stream cfg.Stream is; "" for a stream of events
 	subject *subject
 	log     *slog.Logger
 	metrics *metrics
@@ -60,14 +61,23 @@ func New(cfg Config, options Options) (*Sink, error) {
 	if err := cfg.Validate(""); err != nil {
 		return nil, fmt.Errorf("nats sink: %w", err)
 	}
-	cfg = cfg.WithDefaults()
-	subject, err := parseSubject(cfg.Subject)
+	subject, err := parseSubject(cfg.WithDefaults().Subject)
 	if err != nil {
 		return nil, fmt.Errorf("nats sink: subject: %w", err)
 	}
-	m, err := newMetrics(options.Registerer)
+	s, err := newSinkFor(cfg, subject, options)
 	if err != nil {
 		return nil, fmt.Errorf("nats sink: %w", err)
+	}
+	return s, nil
+}
+
+// newSinkFor returns a sink for a valid configuration.
+func newSinkFor(cfg Config, subject *subject, options Options) (*Sink, error) {
+	cfg = cfg.WithDefaults()
+	m, err := newMetrics(options.Registerer)
+	if err != nil {
+		return nil, err
 	}
 	log := options.Logger
 	if log == nil {

@@ -43,7 +43,7 @@ func (s *Sink) open(ctx context.Context, l *link) error {
 	config, err := l.streamRequest(ctx, "INFO", s.cfg.Stream, nil, s.cfg.AckTimeout)
 	if errors.Is(err, jetstream.ErrStreamNotFound) && s.cfg.Create {
 		l.fit.Created = true
-		config, err = l.streamRequest(ctx, "CREATE", s.cfg.Stream, s.streamConfig(batches), s.cfg.AckTimeout)
+		config, err = l.streamRequest(ctx, "CREATE", s.cfg.Stream, s.creation(batches), s.cfg.AckTimeout)
 	}
 	if err != nil {
 		return s.streamError(err)
@@ -102,7 +102,15 @@ func (l *link) streamRequest(ctx context.Context, op, stream string, body any, t
 	}
 }
 
-// streamConfig is the stream that Create makes: it keeps everything, within MaxAge and MaxBytes,
+// creation is the stream that Create makes.
+func (s *Sink) creation(batch bool) jetstream.StreamConfig { //nolint:revive // It is what the server allows, and no mode.
+	if s.bucket != "" {
+		return s.bucketConfig()
+	}
+	return s.streamConfig(batch)
+}
+
+// streamConfig is a stream of events: it keeps everything, within MaxAge and MaxBytes,
 // and discards the oldest when full, since an event that cannot be published would hold up all later ones.
 func (s *Sink) streamConfig(batch bool) jetstream.StreamConfig {
 	storage := jetstream.FileStorage
@@ -153,6 +161,9 @@ func (s *Sink) inspect(l *link, c jetstream.StreamConfig, batches bool) error {
 			fmt.Sprintf("add %s to its subjects, or change subject", s.subject.filter()))
 	case c.NoAck:
 		return misfit("it acknowledges nothing (no_ack)", "remove no_ack, or set mode: core")
+	}
+	if s.bucket != "" {
+		return s.inspectBucket(f, c)
 	}
 	advise := func(format string, args ...any) { f.Advice = append(f.Advice, fmt.Sprintf(format, args...)) }
 	if c.Duplicates < shortDuplicates {

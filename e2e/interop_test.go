@@ -15,7 +15,9 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/e2e/lab"
+	"github.com/virtcast/virtcast/schema"
 )
 
 // places are where virtcast publishes in TestInterop: the same events in each. What follows $ is filled in.
@@ -46,10 +48,13 @@ var consumers = []struct {
 	{"node", lab.Node, "consume-nats.js", "nats", false, time.Millisecond},
 }
 
-// oddNames are names of domains that an encoding may spoil. libvirt forbids / and control characters only.
+// oddNames are names of domains that an encoding may spoil, and that a real libvirtd takes.
 var oddNames = []string{
 	"plain", "two words ", "%41 is not A, 100%", `"double", 'single', \back`, "<a>&amp;b", "gäste-ïñtérnet", "虚拟机 🖥 \u202eright to left",
 }
+
+// oddestNames are names that no libvirtd known today lets pass.
+var oddestNames = []string{"", "line\nbreak\ttab\x00nul\x7f", "no UTF-8: \xff, \xc3", "\u2028\u2029\ufeff\U0010ffff", "a/b/../c"}
 
 // Clients that nobody here wrote read what was sent: every attribute and the data, in binary and structured mode,
 // from NATS and Kafka, in the order of each key, with the key and from the partition that the Java client would choose.
@@ -58,12 +63,14 @@ func TestInterop(t *testing.T) {
 	broker, server := lab.Kafka(t, lab.KafkaOptions{}), lab.NATS(t, lab.NATSOptions{})
 	d := lab.Libvirtd(t, lab.Options{})
 	d.Hold(t, lab.Test)
+	peer, socket := oddPeer(t)
 	dir := t.TempDir()
 	reference := filepath.Join(dir, "events.jsonl")
 
 	var config strings.Builder
-	fmt.Fprintf(&config, "data_dir: %q\nconnections:\n  - {name: host, uri: %q}\nlog: {level: debug, format: json}\nsinks:\n", dir, d.URI(lab.Test))
-	fmt.Fprintf(&config, "  - {name: file, jsonl: {path: %q}}\n", reference)
+	fmt.Fprintf(&config, "data_dir: %q\nlog: {level: debug, format: json}\n", dir)
+	fmt.Fprintf(&config, "connections:\n  - {name: host, uri: %q}\n  - {name: odd, uri: %q}\n", d.URI(lab.Test), socket)
+	fmt.Fprintf(&config, "sinks:\n  - {name: file, jsonl: {path: %q}}\n", reference)
 	fill := strings.NewReplacer(
 		"$nats", server.URL, "$kafka", broker.Bootstrap()[0], "$tokens", "{connection}.{uuid}.{kind}.{event}.{detail}")
 	for _, p := range places {
@@ -71,16 +78,23 @@ func TestInterop(t *testing.T) {
 	}
 	v := lab.Virtcast(t, config.String(), lab.VirtcastOptions{})
 
-	awaitWatching(t, v, 1, "host")
+	awaitWatching(t, v, 1, "host", "odd")
 	for _, name := range oddNames {
 		live(t, d, name)
+	}
+	for i, name := range oddestNames {
+		domain, err := peer.Define(name, schema.UUID{0: byte(i), 15: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		domain.Emit(42, 7) // numbers that have no names yet
 	}
 	d.Kill(t) // a gap: an event with no subject
 	d.Start(t)
 	d.Hold(t, lab.Test)
 	awaitWatching(t, v, 2, "host")
 	live(t, d, "after the gap")
-	sent := awaitEvents(t, reference, 6*(len(oddNames)+1)+1)
+	sent := awaitEvents(t, reference, 6*(len(oddNames)+1)+1+2*len(oddestNames))
 	checkSent(t, sent)
 
 	partitions := javaPartitions(t, sent)
@@ -114,6 +128,18 @@ func TestInterop(t *testing.T) {
 			})
 		}
 	}
+}
+
+// oddPeer starts a hypervisor that lets pass what none does, and returns the URI that reaches it.
+func oddPeer(t *testing.T) (peer *libvirttest.Server, uri string) {
+	t.Helper()
+	peer = libvirttest.NewServer(libvirttest.Options{Flavor: libvirttest.FlavorQEMU})
+	t.Cleanup(peer.Close)
+	socket := filepath.Join(t.TempDir(), "socket")
+	if _, err := peer.Listen("unix", socket); err != nil {
+		t.Fatal(err)
+	}
+	return peer, "qemu+unix:///system?socket=" + socket
 }
 
 // live takes a domain through its life: six events.
@@ -203,6 +229,9 @@ func checkSent(t *testing.T, sent []map[string]any) {
 	for _, name := range oddNames {
 		want[name] = 6
 	}
+	for _, name := range oddestNames {
+		want[strings.ToValidUTF8(name, "\ufffd")] = 2
+	}
 	if diff := gocmp.Diff(want, names); diff != "" || gaps != 1 {
 		t.Fatalf("got %d gaps, want 1; events by domain (-want +got):\n%s", gaps, diff)
 	}
@@ -247,10 +276,9 @@ func expected(sent []map[string]any, resolution time.Duration) []*printed {
 
 // natsSubject returns the subject that an event is published on.
 func natsSubject(first string, e *printed) string {
-	data := e.Data.(map[string]any)
 	words := []string{first, e.Extensions["connection"], cmp.Or(e.Subject, "_"), "gap", "_", "_"}
-	if what, ok := data["event"].(string); ok {
-		words[3], words[4], words[5] = "lifecycle", what, data["detail"].(string)
+	if what, ok := strings.CutPrefix(e.Type, "org.libvirt.domain.lifecycle."); ok {
+		words[3], words[4], words[5] = "lifecycle", strings.TrimSuffix(what, ".v1"), e.Extensions["detail"]
 	}
 	return strings.Join(words, ".")
 }

@@ -33,6 +33,7 @@ type service struct {
 	bridge   *bridge.Bridge
 	registry *registry.Registry
 	sinks    []namedSink
+	states   []namedSink // the stores of states, by the names of their sinks
 	metrics  *prometheus.Registry
 }
 
@@ -84,6 +85,14 @@ func (s *service) wire(drivers driverFactory, tools sinkTools, more []namedSink)
 			return fmt.Errorf("sink %s: %w", name, err)
 		}
 		s.sinks = append(s.sinks, namedSink{name, sink})
+		if !kind.keepsStates {
+			continue
+		}
+		states, err := kind.buildStates(bridge.StateReader(name), tools)
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", name, err)
+		}
+		s.states = append(s.states, namedSink{name, states})
 	}
 	s.sinks = append(s.sinks, more...)
 	if err := s.dropFormerSinks(); err != nil {
@@ -99,6 +108,14 @@ func (s *service) wire(drivers driverFactory, tools sinkTools, more []namedSink)
 			return err
 		}
 	}
+	for _, states := range s.states {
+		err := s.bridge.AddState(states.name, states, func(connection string, domain schema.UUID) bool {
+			return s.registry.SendsTo(states.name, connection, domain)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	s.registry = registry.New(registry.Options{
 		Record:     s.bridge.Record,
 		Logger:     s.log,
@@ -111,7 +128,8 @@ func (s *service) wire(drivers driverFactory, tools sinkTools, more []namedSink)
 // they would keep the journal from being trimmed for ever.
 func (s *service) dropFormerSinks() error {
 	for _, name := range s.journal.Readers() {
-		if slices.ContainsFunc(s.sinks, func(n namedSink) bool { return n.name == name }) {
+		if slices.ContainsFunc(s.sinks, func(n namedSink) bool { return n.name == name }) ||
+			slices.ContainsFunc(s.states, func(n namedSink) bool { return bridge.StateReader(n.name) == name }) {
 			continue
 		}
 		pending, err := s.journal.Drop(name)
@@ -240,7 +258,7 @@ func (s *service) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
 	var errs []error
-	for _, sink := range s.sinks {
+	for _, sink := range slices.Concat(s.sinks, s.states) {
 		if err := sink.Close(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("close sink %s: %w", sink.name, err))
 		}

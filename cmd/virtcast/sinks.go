@@ -39,6 +39,9 @@ type sinkKind struct {
 	validate func(field.Path) error
 	build    func(name string, t sinkTools) (builtSink, error)
 	describe func() string
+	// keepsStates is set where a store of states is configured beside the sink; buildStates makes it.
+	keepsStates bool
+	buildStates func(name string, t sinkTools) (builtSink, error)
 }
 
 // kinds is the table.
@@ -52,7 +55,12 @@ func (s *SinkConfig) kinds() []sinkKind {
 				log, registerer := t.of(name)
 				return nats.New(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
 			},
-			describe: func() string { return describeNATS(s.NATS.WithDefaults()) },
+			describe:    func() string { return describeNATS(s.NATS.WithDefaults()) },
+			keepsStates: s.NATS != nil && s.NATS.StateBucket != "",
+			buildStates: func(name string, t sinkTools) (builtSink, error) {
+				log, registerer := t.of(name)
+				return nats.NewState(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
+			},
 		},
 		{
 			key:      "kafka",
@@ -62,7 +70,12 @@ func (s *SinkConfig) kinds() []sinkKind {
 				log, registerer := t.of(name)
 				return kafka.New(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
 			},
-			describe: func() string { return describeKafka(s.Kafka.WithDefaults()) },
+			describe:    func() string { return describeKafka(s.Kafka.WithDefaults()) },
+			keepsStates: s.Kafka != nil && s.Kafka.StateTopic != "",
+			buildStates: func(name string, t sinkTools) (builtSink, error) {
+				log, registerer := t.of(name)
+				return kafka.NewState(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+			},
 		},
 		{
 			key:      "jsonl",
@@ -119,7 +132,11 @@ func describeNATS(c nats.Config) string {
 	if c.Create {
 		stream += " (made if missing)"
 	}
-	return fmt.Sprintf("NATS JetStream at %s, %s, subjects %s, %s CloudEvents", c.Servers(), stream, c.Subject, c.Content)
+	text := fmt.Sprintf("NATS JetStream at %s, %s, subjects %s, %s CloudEvents", c.Servers(), stream, c.Subject, c.Content)
+	if c.StateBucket != "" {
+		text += "; states of domains in bucket " + c.StateBucket
+	}
+	return text
 }
 
 // describeKafka says in one line what a Kafka sink does.
@@ -128,5 +145,9 @@ func describeKafka(c kafka.Config) string {
 	if c.Create != nil {
 		topic += " (made if missing)"
 	}
-	return fmt.Sprintf("Kafka at %s, %s, %s CloudEvents, compression %s", c.Servers(), topic, c.Content, c.Compression)
+	text := fmt.Sprintf("Kafka at %s, %s, %s CloudEvents, compression %s", c.Servers(), topic, c.Content, c.Compression)
+	if c.StateTopic != "" {
+		text += "; states of domains in topic " + c.StateTopic
+	}
+	return text
 }

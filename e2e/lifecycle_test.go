@@ -6,7 +6,16 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-func TestLifecycleTestDriver(t *testing.T) {
+// What happens to domains of three hypervisors arrives on NATS and on Kafka, in order and once.
+func TestLifecycle(t *testing.T) {
+	kafka := lab.Kafka(t, lab.KafkaOptions{})
+	t.Run("test", func(t *testing.T) { testLifecycleTestDriver(t, kafka) })
+	t.Run("qemu", func(t *testing.T) { testLifecycleQEMU(t, kafka) })
+	t.Run("lxc", func(t *testing.T) { testLifecycleLXC(t, kafka) })
+}
+
+func testLifecycleTestDriver(t *testing.T, kafka *lab.KafkaCluster) {
+	t.Helper()
 	d := lab.Libvirtd(t, lab.Options{})
 	name, uuid := "guest", ""
 	virsh := func(args ...string) func(*testing.T) {
@@ -16,7 +25,7 @@ func TestLifecycleTestDriver(t *testing.T) {
 		}
 	}
 	scenario{
-		daemon: d, uri: lab.Test, domain: &name, uuid: &uuid,
+		kafka: kafka, daemon: d, uri: lab.Test, domain: &name, uuid: &uuid,
 		steps: []step{
 			{"define", func(t *testing.T) { uuid = d.Define(t, lab.Test, name, lab.TestDomain(name)) }, []string{"defined/added"}},
 			{"start", virsh("start", name), []string{"started/booted"}},
@@ -30,7 +39,8 @@ func TestLifecycleTestDriver(t *testing.T) {
 	}.run(t)
 }
 
-func TestLifecycleQEMU(t *testing.T) {
+func testLifecycleQEMU(t *testing.T, kafka *lab.KafkaCluster) {
+	t.Helper()
 	d := lab.Libvirtd(t, lab.Options{})
 	var g lab.Guest
 	virsh := func(command string, args ...string) func(*testing.T) {
@@ -47,7 +57,7 @@ func TestLifecycleQEMU(t *testing.T) {
 	started := []string{"resumed/unpaused", "started/booted"}
 	save := d.Dir + "/guests/saved"
 	scenario{
-		daemon: d, uri: lab.QEMU, domain: &g.Name, uuid: &g.UUID,
+		kafka: kafka, daemon: d, uri: lab.QEMU, domain: &g.Name, uuid: &g.UUID,
 		steps: []step{
 			{"define", func(t *testing.T) { g = *lab.PuppetGuest(t, d, "puppet") }, []string{"defined/added"}},
 			{"define again", func(t *testing.T) { g.Redefine(t) }, []string{"defined/updated"}},
@@ -75,7 +85,8 @@ func TestLifecycleQEMU(t *testing.T) {
 	}.run(t)
 }
 
-func TestLifecycleLXC(t *testing.T) {
+func testLifecycleLXC(t *testing.T, kafka *lab.KafkaCluster) {
+	t.Helper()
 	lab.Require(t, "lxc")
 	d := lab.Libvirtd(t, lab.Options{})
 	var c lab.ContainerDomain
@@ -86,7 +97,7 @@ func TestLifecycleLXC(t *testing.T) {
 		}
 	}
 	scenario{
-		daemon: d, uri: lab.LXC, domain: &c.Name, uuid: &c.UUID,
+		kafka: kafka, daemon: d, uri: lab.LXC, domain: &c.Name, uuid: &c.UUID,
 		steps: []step{
 			{"define", func(t *testing.T) { c = *lab.Container(t, d, "box") }, []string{"defined/added"}},
 			{"start", virsh("start"), []string{"started/booted"}},

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/virtcast/virtcast/schema"
 )
@@ -24,41 +25,65 @@ type message struct {
 	what, detail string
 }
 
-// decode decodes a message in either content mode and validates it.
+// decode decodes a message of NATS in either content mode and validates it.
 func decode(raw *jetstream.RawStreamMsg) (message, error) {
-	m := message{subject: raw.Subject, msgID: raw.Header.Get(nats.MsgIdHdr)}
+	attributes := map[string]string{}
+	for header, values := range raw.Header {
+		if name, ok := strings.CutPrefix(header, "ce-"); ok {
+			attributes[name] = values[0]
+		}
+	}
+	m, err := newMessage(raw.Header.Get("Content-Type"), attributes, raw.Data)
+	m.subject, m.msgID = raw.Subject, raw.Header.Get(nats.MsgIdHdr)
+	return m, err
+}
+
+// decodeRecord decodes a record of Kafka in either content mode and validates it.
+func decodeRecord(r *kgo.Record) (message, error) {
+	contentType, attributes := "", map[string]string{}
+	for _, h := range r.Headers {
+		if h.Key == "content-type" {
+			contentType = string(h.Value)
+		}
+		if name, ok := strings.CutPrefix(h.Key, "ce_"); ok {
+			attributes[name] = string(h.Value)
+		}
+	}
+	attributes["datacontenttype"] = contentType
+	return newMessage(contentType, attributes, r.Value)
+}
+
+// newMessage makes an event of what either bus has brought, and validates it.
+func newMessage(contentType string, attributes map[string]string, data []byte) (message, error) {
+	var m message
 	var err error
-	if strings.HasPrefix(raw.Header.Get("Content-Type"), event.ApplicationCloudEventsJSON) {
-		err = json.Unmarshal(raw.Data, &m.Event)
+	if strings.HasPrefix(contentType, event.ApplicationCloudEventsJSON) {
+		err = json.Unmarshal(data, &m.Event)
 	} else {
-		m.Event, err = fromBinary(raw)
+		m.Event, err = fromBinary(attributes, data)
 	}
 	if err != nil {
-		return m, fmt.Errorf("decode %s: %w", raw.Data, err)
+		return m, fmt.Errorf("decode %s: %w", data, err)
 	}
 	if err := m.Validate(); err != nil {
-		return m, fmt.Errorf("validate %s: %w", raw.Data, err)
+		return m, fmt.Errorf("validate %s: %w", data, err)
 	}
-	var data struct{ Event, Detail string }
-	if err := m.DataAs(&data); err != nil {
+	var names struct{ Event, Detail string }
+	if err := m.DataAs(&names); err != nil {
 		return m, fmt.Errorf("data of %s: %w", m.ID(), err)
 	}
-	m.what, m.detail = data.Event, data.Detail
+	m.what, m.detail = names.Event, names.Detail
 	if err := validateData(&m.Event); err != nil {
 		return m, fmt.Errorf("data of %s: %w", m.ID(), err)
 	}
 	return m, nil
 }
 
-// fromBinary builds the event from the headers of the NATS binding's binary mode.
-func fromBinary(raw *jetstream.RawStreamMsg) (event.Event, error) {
-	e := event.New(raw.Header.Get("ce-specversion"))
-	for header, values := range raw.Header {
-		name, ok := strings.CutPrefix(header, "ce-")
-		if !ok {
-			continue
-		}
-		switch value := values[0]; name {
+// fromBinary builds the event from the attributes and the data of binary mode.
+func fromBinary(attributes map[string]string, data []byte) (event.Event, error) {
+	e := event.New(attributes["specversion"])
+	for name, value := range attributes {
+		switch name {
 		case "specversion":
 		case "id":
 			e.SetID(value)
@@ -82,10 +107,7 @@ func fromBinary(raw *jetstream.RawStreamMsg) (event.Event, error) {
 			e.SetExtension(name, value)
 		}
 	}
-	if contentType := raw.Header.Get("Content-Type"); contentType != "" {
-		e.SetDataContentType(contentType)
-	}
-	e.DataEncoded = raw.Data
+	e.DataEncoded = data
 	return e, nil // what was refused is reported by Validate
 }
 

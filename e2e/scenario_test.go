@@ -18,6 +18,7 @@ type step struct {
 
 // scenario is one domain of one daemon on the way through its steps.
 type scenario struct {
+	kafka  *lab.KafkaCluster
 	daemon *lab.Daemon
 	uri    string // local: lab.Test, lab.QEMU, lab.LXC
 	// domain is the name and uuid the UUID; both may be set by the first step.
@@ -25,13 +26,14 @@ type scenario struct {
 	steps        []step
 }
 
-// run runs virtcast on the daemon, takes the steps one after another, and checks what
-// has arrived after each and at the end.
+// run runs virtcast on the daemon with a NATS and a Kafka sink, takes the steps one after another, and checks what
+// has arrived on NATS after each, and on both at the end.
 func (s scenario) run(t *testing.T) {
 	t.Helper()
 	s.daemon.Hold(t, s.uri)
 	oracle := s.daemon.Watch(t, s.uri)
-	stream, v := start(t, setup{connections: []connection{{"host", s.daemon.URI(s.uri)}}})
+	topic := strings.ReplaceAll(t.Name(), "/", ".")
+	stream, v := start(t, setup{connections: []connection{{"host", s.daemon.URI(s.uri)}}, kafka: s.kafka, topic: topic})
 	awaitWatching(t, v, 1, "host")
 	var want []string
 	for _, step := range s.steps {
@@ -45,6 +47,7 @@ func (s scenario) run(t *testing.T) {
 	}
 	stream.settle(t)
 	stream.expect(t, *s.uuid, want)
+	sameOnKafka(t, stream.messages, s.kafka.Bootstrap(), topic)
 	if diff := cmp.Diff(observed(t, oracle, *s.domain), want); diff != "" {
 		t.Errorf("virsh event and virtcast differ (-virsh +virtcast):\n%s", diff)
 	}

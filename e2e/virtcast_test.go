@@ -19,6 +19,9 @@ type setup struct {
 	domain string
 	// content is the content mode; empty is virtcast's default.
 	content string
+	// kafka, if set, is a cluster to publish to as well, with a topic.
+	kafka *lab.KafkaCluster
+	topic string
 	// metrics is the address for the metrics; empty is none.
 	metrics string
 }
@@ -36,6 +39,10 @@ func (s setup) config(natsURL, dataDir string) string {
 	fmt.Fprintf(&b, "sinks:\n  - name: bus\n    nats:\n      url: %s\n      stream: %s\n      create: true\n", natsURL, streamName)
 	if s.content != "" {
 		fmt.Fprintf(&b, "      content: %s\n", s.content)
+	}
+	if s.kafka != nil {
+		fmt.Fprintf(&b, "  - name: log\n    kafka:\n      brokers: [%s]\n      topic: %s\n      create: {partitions: 4}\n",
+			strings.Join(s.kafka.Bootstrap(), ", "), s.topic)
 	}
 	if s.metrics != "" {
 		fmt.Fprintf(&b, "metrics:\n  listen: %s\n", s.metrics)

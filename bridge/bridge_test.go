@@ -95,6 +95,18 @@ type running struct {
 
 func start(t *testing.T, dir string, jopts journal.Options, opts bridge.Options, to map[string]bridge.Sink) *running {
 	t.Helper()
+	return startWith(t, dir, jopts, opts, func(b *bridge.Bridge) error {
+		for name, s := range to {
+			if err := b.AddSink(name, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func startWith(t *testing.T, dir string, jopts journal.Options, opts bridge.Options, add func(*bridge.Bridge) error) *running {
+	t.Helper()
 	j, err := journal.Open(dir, jopts)
 	if err != nil {
 		t.Fatal(err)
@@ -103,10 +115,8 @@ func start(t *testing.T, dir string, jopts journal.Options, opts bridge.Options,
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range to {
-		if err := b.AddSink(name, s); err != nil {
-			t.Fatal(err)
-		}
+	if err := add(b); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

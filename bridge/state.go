@@ -143,11 +143,12 @@ func resumesFromSnapshot(k *knowledge, _ circumstance) {
 	k.rise(schema.StateRunning, reason, active)
 }
 
-// defines makes the domain persistent. It may be active all the while, which its id tells.
+// defines makes the domain persistent. It may be active all the while, which its id tells; where it was displaced, the event is older
+// than what displaced it.
 func defines(k *knowledge, c circumstance) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {
-	case here && !k.isHere():
+	case here && !k.isHere() && k.presence != displaced:
 		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
 	case !here && k.presence != inactive:
 		k.code, k.reason, k.presence = schema.StateShutoff, 0, inactive
@@ -159,7 +160,7 @@ func defines(k *knowledge, c circumstance) {
 func undefines(k *knowledge, c circumstance) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {
-	case here && !k.isHere():
+	case here && !k.isHere() && k.presence != displaced:
 		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
 	case !here:
 		if k.code != schema.StateShutoff {

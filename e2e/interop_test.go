@@ -22,8 +22,8 @@ import (
 
 // places are where virtcast publishes in TestInterop: the same events in each. What follows $ is filled in.
 var places = []struct{ name, sink string }{
-	{"nats-structured", `nats: {url: $nats, create: true, content: structured, stream: STRUCTURED, subject: "structured.$tokens"}`},
-	{"nats-binary", `nats: {url: $nats, create: true, content: binary, stream: BINARY, subject: "binary.$tokens"}`},
+	{"nats-structured", `nats: {url: $nats, create: true, content: structured, stream: structured, subject: "structured.$tokens"}`},
+	{"nats-binary", `nats: {url: $nats, create: true, content: binary, stream: binary, subject: "binary.$tokens"}`},
 	{"kafka-structured", `kafka: {brokers: ["$kafka"], create: {}, topic: structured, content: structured, compression: gzip}`},
 	{"kafka-binary", `kafka: {brokers: ["$kafka"], create: {}, topic: binary, content: binary, compression: none}`},
 	{"kafka-zstd", `kafka: {brokers: ["$kafka"], create: {}, topic: zstd, content: binary, compression: zstd}`},
@@ -107,15 +107,13 @@ func TestInterop(t *testing.T) {
 			t.Run(p.name+"/"+c.name, func(t *testing.T) {
 				want := expected(sent, c.resolution)
 				address := server.URL
-				if bus == "nats" {
-					place = strings.ToUpper(place)
-				} else {
+				if bus == "kafka" {
 					address = broker.Bootstrap()[0]
 				}
 				got := parsePrinted(t, lab.Output(t, c.run(t, c.program, address, place, fmt.Sprint(len(want)))))
 				for _, e := range want {
 					if bus == "nats" {
-						e.Key = natsSubject(strings.ToLower(place), e)
+						e.Key = natsSubject(place, e)
 						continue
 					}
 					e.Key = e.Extensions["partitionkey"]

@@ -24,12 +24,13 @@ public final class ConsumeEvents {
   private ConsumeEvents() {}
 
   public static void main(String[] args) throws Exception {
+    String brokers = args[0];
     String topic = args[1];
     int wanted = Integer.parseInt(args[2]);
     PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
 
     // example: begin
-    Map<String, Object> config = Map.of("bootstrap.servers", args[0], "auto.offset.reset", "earliest");
+    Map<String, Object> config = Map.of("bootstrap.servers", brokers, "auto.offset.reset", "earliest");
     try (var consumer =
         new KafkaConsumer<String, CloudEvent>(config, new StringDeserializer(), new CloudEventDeserializer())) {
       // Binary and structured events may be mixed: the deserializer looks at the content-type header.

@@ -1,6 +1,7 @@
 // Reads CloudEvents from a JetStream stream and prints one line of JSON for each.
 // Arguments: server's URL, stream, number of events.
 
+// example: begin
 import { jetstream } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { HTTP } from "cloudevents";
@@ -8,7 +9,6 @@ import { printLine } from "./line.js";
 
 const [server, stream, wanted] = process.argv.slice(2);
 
-// example: begin
 // The SDK has no NATS binding. That of HTTP differs in one name: where HTTP says content-type in
 // binary mode, NATS says ce-datacontenttype. The SDK wants names of headers, and the content type,
 // in lower case.

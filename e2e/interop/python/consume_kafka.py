@@ -3,6 +3,7 @@
 Arguments: bootstrap servers, topic, number of events.
 """
 
+# example: begin
 import sys
 
 from cloudevents.core.bindings import kafka
@@ -12,7 +13,6 @@ from line import print_line
 
 
 def main(bootstrap: str, topic: str, wanted: int) -> None:
-    # example: begin
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "example", "enable.auto.commit": False})
     partitions = consumer.list_topics(topic).topics[topic].partitions
     consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
@@ -30,8 +30,8 @@ def main(bootstrap: str, topic: str, wanted: int) -> None:
         print_line(event, message.key().decode(), message.partition())
         seen += 1
     consumer.close()
-    # example: end
 
 
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+# example: end

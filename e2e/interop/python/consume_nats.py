@@ -3,6 +3,7 @@
 Arguments: server's URL, stream, number of events.
 """
 
+# example: begin
 import asyncio
 import sys
 
@@ -14,7 +15,6 @@ from nats.js.api import ConsumerConfig, DeliverPolicy
 from line import print_line
 
 
-# example: begin
 def event_of(message: nats.aio.msg.Msg) -> BaseCloudEvent:
     """The SDK has no NATS binding. That of HTTP differs in one name: where HTTP says content-type in
     binary mode, NATS says ce-datacontenttype."""
@@ -34,8 +34,8 @@ async def consume(server: str, stream: str, wanted: int) -> None:
         message = await subscription.next_msg(timeout=30)
         print_line(event_of(message), message.subject, None)
     await connection.close()
-# example: end
 
 
 if __name__ == "__main__":
     asyncio.run(consume(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+# example: end

@@ -33,16 +33,20 @@ const (
 // defaultKills suits a run of all tests; make soak kills 250 times.
 const defaultKills = 30
 
+// crashTopic is where the children publish to Kafka.
+const crashTopic = "virt.events"
+
 // TestKill kills virtcast with SIGKILL at random instants under load, again and
-// again. The firehose is a libvirtd's protocol on a unix socket, the NATS server a process of its own. Then
-// everything that any child knew to be durable must be in the stream; ids occur
-// once, sequences have no hole, and each domain's events are in order.
+// again. The firehose is a libvirtd's protocol on a unix socket, the NATS server and the Kafka broker are processes of their
+// own. Then everything that any child knew to be durable must be in the stream and in the topic, and
+// each domain's events in order. In the stream every event is once; in the topic some may be again, after a
+// start, as what they were.
 func TestKill(t *testing.T) {
 	kills := defaultKills
 	if n, err := strconv.Atoi(os.Getenv(crashKills)); err == nil {
 		kills = n
 	}
-	srv := lab.NATS(t, lab.NATSOptions{})
+	srv, kafka := lab.NATS(t, lab.NATSOptions{}), lab.Kafka(t, lab.KafkaOptions{})
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	defer hypervisor.Close()
 	dir := t.TempDir()
@@ -53,7 +57,8 @@ func TestKill(t *testing.T) {
 	config := filepath.Join(dir, "virtcast.yaml")
 	text := "data_dir: " + dir + "/data\n" +
 		"connections:\n  - {name: kvm01, uri: \"test+unix:///default?socket=" + socket + "\"}\n" +
-		"sinks:\n  - {name: bus, nats: {url: \"" + srv.URL + "\", create: true}}\n"
+		"sinks:\n  - {name: bus, nats: {url: \"" + srv.URL + "\", create: true}}\n" +
+		"  - {name: log, kafka: {brokers: [\"" + kafka.Bootstrap()[0] + "\"], topic: " + crashTopic + ", create: {partitions: " + strconv.Itoa(crashPartitions) + "}}}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -77,6 +82,7 @@ func TestKill(t *testing.T) {
 	time.Sleep(time.Second)
 	stop()
 	made := (<-fire).Events
+	awaitQuiet(t, srv.URL, kafka.Bootstrap())
 	if err := child.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -84,15 +90,23 @@ func TestKill(t *testing.T) {
 		t.Fatalf("the last child: %v", err)
 	}
 	acked := readAcks(t, acks)
-	published := readPublished(t, srv.URL)
-	t.Logf("%d kills, %d events made, %d known to be durable, %d published", kills, made, len(acked), len(published))
+	onNATS := readPublished(t, srv.URL)
+	onKafka, repeats := readTopicPublished(t, kafka.Bootstrap(), kills)
+	t.Logf("%d kills, %d events made, %d known to be durable, %d published to NATS, %d to Kafka and %d of them again",
+		kills, made, len(acked), len(onNATS), len(onKafka), repeats)
 	if len(acked) == 0 {
 		t.Fatal("nothing was recorded")
 	}
 	for a := range acked {
-		if !published[a] {
+		if !onNATS[a] {
 			t.Errorf("domain %d's event %d was durable and is not in the stream", a.domain, a.number)
 		}
+		if !onKafka[a] {
+			t.Errorf("domain %d's event %d was durable and is not in the topic", a.domain, a.number)
+		}
+	}
+	if len(onNATS) != len(onKafka) {
+		t.Errorf("%d events are in the stream, %d in the topic", len(onNATS), len(onKafka))
 	}
 }
 
@@ -190,6 +204,7 @@ func readPublished(t *testing.T, url string) map[fired]bool {
 	defer messages.Stop()
 	published := make(map[fired]bool)
 	last := make(map[schema.UUID]schema.Event)
+	sequences := make(map[uint64]uint64) // of the one source, with the message that has it
 	for i := range stream.CachedInfo().State.Msgs {
 		m, err := messages.Next()
 		if err != nil {
@@ -199,9 +214,10 @@ func readPublished(t *testing.T, url string) map[fired]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.Sequence != i+1 {
-			t.Fatalf("message %d has sequence %d: a hole, a duplicate or disorder", i+1, e.Sequence)
+		if first, again := sequences[e.Sequence]; again {
+			t.Fatalf("messages %d and %d have the same sequence %d", first, i+1, e.Sequence)
 		}
+		sequences[e.Sequence] = i + 1
 		if e.Kind != schema.KindLifecycle {
 			continue // a gap
 		}
@@ -212,6 +228,11 @@ func readPublished(t *testing.T, url string) map[fired]bool {
 		}
 		last[e.Domain.UUID] = e
 		published[fired{binary.BigEndian.Uint32(e.Domain.UUID[12:]), uint32(e.Domain.ID)}] = true
+	}
+	for n := range uint64(len(sequences)) {
+		if _, ok := sequences[n+1]; !ok {
+			t.Fatalf("the stream has %d messages, and none with sequence %d", len(sequences), n+1)
+		}
 	}
 	return published
 }

@@ -19,9 +19,10 @@ type setup struct {
 	domain string
 	// content is the content mode; empty is virtcast's default.
 	content string
-	// kafka, if set, is a cluster to publish to as well, with a topic.
-	kafka *lab.KafkaCluster
-	topic string
+	// kafka, if set, is a cluster to publish to as well, with a topic and its partitions.
+	kafka      *lab.KafkaCluster
+	topic      string
+	partitions int
 	// metrics is the address for the metrics; empty is none.
 	metrics string
 }
@@ -41,8 +42,8 @@ func (s setup) config(natsURL, dataDir string) string {
 		fmt.Fprintf(&b, "      content: %s\n", s.content)
 	}
 	if s.kafka != nil {
-		fmt.Fprintf(&b, "  - name: log\n    kafka:\n      brokers: [%s]\n      topic: %s\n      create: {partitions: 4}\n",
-			strings.Join(s.kafka.Bootstrap(), ", "), s.topic)
+		fmt.Fprintf(&b, "  - name: log\n    kafka:\n      brokers: [%s]\n      topic: %s\n      create: {partitions: %d}\n",
+			strings.Join(s.kafka.Bootstrap(), ", "), s.topic, s.partitions)
 	}
 	if s.metrics != "" {
 		fmt.Fprintf(&b, "metrics:\n  listen: %s\n", s.metrics)

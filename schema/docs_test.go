@@ -34,3 +34,18 @@ func TestEventsPage(t *testing.T) {
 		}
 	}
 }
+
+// TestStatePage holds the sample in docs/state.md to the code.
+func TestStatePage(t *testing.T) {
+	text, err := os.ReadFile("../docs/state.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample, err := os.ReadFile("samples/state-paused-ioerror.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), strings.TrimSpace(string(sample))) {
+		t.Error("docs/state.md lacks the sample state-paused-ioerror.json")
+	}
+}

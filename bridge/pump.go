@@ -73,7 +73,8 @@ func (p *pump) pending() uint64 {
 // run delivers until ctx ends, and returns nil then. An error means that the
 // journal cannot be read.
 func (p *pump) run(ctx context.Context) error {
-	if p.states != nil {
+	p.connect(ctx)
+	if p.states != nil && ctx.Err() == nil {
 		if err := p.prime(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -84,6 +85,22 @@ func (p *pump) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// connect connects a sink that can be, for as long as it takes or until ctx ends.
+func (p *pump) connect(ctx context.Context) {
+	c, ok := p.sink.(Connector)
+	for ok && ctx.Err() == nil {
+		err := c.Connect(ctx)
+		if err == nil {
+			p.recovered()
+			return
+		}
+		if ctx.Err() == nil {
+			p.failed(err, false)
+			_ = sleep(ctx, p.backoff()) // the loop asks why it ended
+		}
+	}
 }
 
 // step delivers the next records. It blocks until there are some.

@@ -25,3 +25,13 @@ type Sink interface {
 	// Deliver returns.
 	Deliver(ctx context.Context, events []schema.Event) (n int, err error)
 }
+
+// Connector is a [Sink] that can be connected before there is anything to deliver, so that what
+// stands in the way is known at the start and not with the first event.
+type Connector interface {
+	Sink
+	// Connect connects, unless that is done already, and looks whether events could be delivered. It blocks
+	// until then, or until something failed or ctx ends. Every error is transient: the bridge calls
+	// again, and Deliver only after Connect has succeeded once.
+	Connect(ctx context.Context) error
+}

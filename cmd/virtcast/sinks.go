@@ -21,6 +21,29 @@ type builtSink interface {
 	Close(ctx context.Context) error
 }
 
+// natsSink and kafkaSink are connected at the start.
+type (
+	natsSink  struct{ *nats.Sink }
+	kafkaSink struct{ *kafka.Sink }
+)
+
+var (
+	_ bridge.Connector = natsSink{}
+	_ bridge.Connector = kafkaSink{}
+)
+
+// Connect implements bridge.Connector. What the sink finds there, it logs.
+func (s natsSink) Connect(ctx context.Context) error {
+	_, err := s.Sink.Connect(ctx)
+	return err
+}
+
+// Connect implements bridge.Connector. What the sink finds there, it logs.
+func (s kafkaSink) Connect(ctx context.Context) error {
+	_, err := s.Sink.Connect(ctx)
+	return err
+}
+
 // sinkTools is what sinks are built with.
 type sinkTools struct {
 	log        *slog.Logger
@@ -53,7 +76,8 @@ func (s *SinkConfig) kinds() []sinkKind {
 			validate: func(p field.Path) error { return s.NATS.Validate(p) },
 			build: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
-				return nats.New(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
+				sink, err := nats.New(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
+				return natsSink{sink}, err
 			},
 			describe:    func() string { return describeNATS(s.NATS.WithDefaults()) },
 			keepsStates: s.NATS != nil && s.NATS.StateBucket != "",
@@ -68,7 +92,8 @@ func (s *SinkConfig) kinds() []sinkKind {
 			validate: func(p field.Path) error { return s.Kafka.Validate(p) },
 			build: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
-				return kafka.New(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+				sink, err := kafka.New(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+				return kafkaSink{sink}, err
 			},
 			describe:    func() string { return describeKafka(s.Kafka.WithDefaults()) },
 			keepsStates: s.Kafka != nil && s.Kafka.StateTopic != "",

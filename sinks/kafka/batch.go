@@ -147,22 +147,11 @@ func bytesSize(b []byte) int {
 // varintSize is how many bytes the zigzag varint of v takes.
 func varintSize(v int64) int { return (bits.Len64(uint64(v<<1)^uint64(v>>63)|1) + 6) / 7 }
 
-// appender is an io.Writer that appends.
-type appender struct{ to *[]byte }
-
-func (a appender) Write(p []byte) (int, error) {
-	*a.to = append(*a.to, p...)
-	return len(p), nil
-}
-
 // seal compresses the records and fills in the header but for what sign does.
-func (b *batch) seal() error {
+func (b *batch) seal(c *compressor) error {
 	if b.compression != compress.None {
-		w := b.compression.Codec().NewWriter(appender{&b.wire})
-		if _, err := w.Write(b.raw); err != nil {
-			return fmt.Errorf("compress a batch: %w", err)
-		}
-		if err := w.Close(); err != nil {
+		var err error
+		if b.wire, err = c.append(b.wire, b.raw, b.compression); err != nil {
 			return fmt.Errorf("compress a batch: %w", err)
 		}
 	}

@@ -51,7 +51,7 @@ func seal(t testing.TB, c Compression, p producerID, sequence int32, records ...
 			t.Errorf("a record takes %d bytes, recordSize says at most %d", got, bound)
 		}
 	}
-	if err := b.seal(); err != nil {
+	if err := b.seal(new(compressor)); err != nil {
 		t.Fatal(err)
 	}
 	b.sign(p, sequence)
@@ -192,13 +192,16 @@ func TestBatchAllocates(t *testing.T) {
 	events := sinktest.NewSource(2, 50).Take(500)
 	for _, content := range []Content{ContentBinary, ContentStructured} {
 		e := newEncoder(content)
-		var b batch
+		var (
+			b batch
+			z compressor
+		)
 		fill := func() {
 			b.reset(codes[CompressionNone])
 			for i := range events {
 				b.add(e.encode(&events[i]))
 			}
-			if err := b.seal(); err != nil {
+			if err := b.seal(&z); err != nil {
 				t.Fatal(err)
 			}
 			b.sign(producerID{1, 0}, 0)
@@ -246,14 +249,17 @@ func BenchmarkBatch(b *testing.B) {
 		for _, c := range compressions {
 			b.Run(fmt.Sprintf("%s/%s", content, c), func(b *testing.B) {
 				e := newEncoder(content)
-				var batch batch
+				var (
+					batch batch
+					z     compressor
+				)
 				b.ReportAllocs()
 				for b.Loop() {
 					batch.reset(codes[c])
 					for i := range events {
 						batch.add(e.encode(&events[i]))
 					}
-					if err := batch.seal(); err != nil {
+					if err := batch.seal(&z); err != nil {
 						b.Fatal(err)
 					}
 					batch.sign(producerID{1, 0}, 0)

@@ -24,6 +24,7 @@ type lane struct {
 	broker     node
 	partitions []*partition
 	encoder    *encoder
+	compressor compressor
 
 	sending []*partition
 	readers []bytes.Reader
@@ -55,7 +56,7 @@ func (l *lane) collect() error {
 			continue
 		}
 		if !part.pending {
-			ok, err := part.build(&p.cfg, p.cargo, p.next, l.encoder)
+			ok, err := part.build(&p.cfg, p.cargo, p.next, l.encoder, &l.compressor)
 			if err != nil {
 				return err
 			}

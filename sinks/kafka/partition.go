@@ -120,7 +120,7 @@ func (p *partition) pushBack(next []int32) {
 func (p *partition) idle() bool { return p.gone || !p.pending && p.head == none }
 
 // build makes a batch of the head of the queue and reports whether there is one now.
-func (p *partition) build(cfg *Config, c cargo, next []int32, e *encoder) (bool, error) {
+func (p *partition) build(cfg *Config, c cargo, next []int32, e *encoder, z *compressor) (bool, error) {
 	maxBytes, maxCount := cfg.BatchBytes, cfg.BatchEvents
 	if p.maxBytes > 0 {
 		maxBytes = min(maxBytes, p.maxBytes)
@@ -152,7 +152,7 @@ func (p *partition) build(cfg *Config, c cargo, next []int32, e *encoder) (bool,
 	if len(p.at) == 0 {
 		return false, nil
 	}
-	if err := p.batch.seal(); err != nil {
+	if err := p.batch.seal(z); err != nil {
 		p.pushBack(next)
 		return false, err
 	}

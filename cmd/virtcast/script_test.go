@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -73,8 +74,12 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 
 // TestSamples loads every configuration that we ship, strictly.
 func TestSamples(t *testing.T) {
-	for _, name := range []string{"virtcast.yaml", "local.yaml"} {
-		data, err := os.ReadFile("../../configs/" + name)
+	names, err := filepath.Glob("../../configs/*.yaml")
+	if err != nil || len(names) < 3 {
+		t.Fatalf("configs has %v (%v), want three files at least", names, err)
+	}
+	for _, name := range append(names, "../../compose/virtcast.yaml") {
+		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"golang.org/x/sync/errgroup"
+)
+
+// arrival is what a reader looks at in an event, or in a state from a store.
+type arrival struct {
+	uuid, epoch string
+	sequence    uint64 // the domain's
+	// what and detail are an event's.
+	what, detail string
+	// gone, state and persistent are a state's.
+	gone       bool
+	state      string
+	persistent bool
+}
+
+// newArrival decodes a message with the SDK, in either content mode. One without data is of a domain that is gone.
+func newArrival(contentType string, attributes map[string]string, data []byte) (arrival, error) {
+	var e event.Event
+	var err error
+	if strings.HasPrefix(contentType, event.ApplicationCloudEventsJSON) {
+		err = json.Unmarshal(data, &e)
+	} else {
+		e, err = fromBinary(attributes, data)
+	}
+	if err = errors.Join(err, e.Validate()); err != nil {
+		return arrival{}, fmt.Errorf("%q: %w", data, err)
+	}
+	a := arrival{uuid: e.Subject(), gone: len(data) == 0}
+	a.epoch, _ = e.Extensions()["epoch"].(string)
+	sequence, _ := e.Extensions()["domainsequence"].(string)
+	if a.sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
+		return a, fmt.Errorf("%s: domainsequence: %w", e.ID(), err)
+	}
+	if a.gone {
+		return a, nil
+	}
+	var fields struct {
+		Event, Detail, State string
+		Persistent           bool
+	}
+	if err := e.DataAs(&fields); err != nil {
+		return a, fmt.Errorf("data of %s: %w", e.ID(), err)
+	}
+	a.what, a.detail, a.state, a.persistent = fields.Event, fields.Detail, fields.State, fields.Persistent
+	return a, nil
+}
+
+// known is what a reader knows of a domain.
+type known struct {
+	epoch      string
+	sequence   uint64
+	exists     bool
+	state      string
+	persistent bool
+}
+
+// follow takes in the domain's next event: what any consumer would make of it.
+func (k *known) follow(a arrival) {
+	k.epoch, k.sequence = a.epoch, a.sequence
+	runs := k.exists && k.state != "shutoff"
+	switch a.what {
+	case "defined":
+		if k.persistent = true; !k.exists {
+			k.exists, k.state = true, "shutoff"
+		}
+	case "undefined":
+		if a.detail == "removed" {
+			k.persistent, k.exists = false, runs
+		}
+	case "started", "resumed":
+		k.exists, k.state = true, "running"
+	case "suspended":
+		k.state = "paused"
+	case "shutdown", "pmsuspended", "crashed":
+		k.state = a.what
+	case "stopped":
+		k.state, k.exists = "shutoff", k.persistent
+	}
+}
+
+// take takes in a state from the store.
+func (k *known) take(a arrival) {
+	*k = known{epoch: a.epoch, sequence: a.sequence, exists: !a.gone, state: a.state, persistent: a.persistent}
+}
+
+// before reports whether k is older than an event or a state.
+func (k *known) before(a arrival) bool {
+	return a.epoch > k.epoch || a.epoch == k.epoch && a.sequence > k.sequence
+}
+
+// precedes reports whether an event is the next after k.
+func (k *known) precedes(a arrival) bool {
+	return a.epoch == k.epoch && a.sequence == k.sequence+1 || a.epoch > k.epoch && a.sequence == 1
+}
+
+// joiner is a reader that comes late: the recipe of docs/state.md.
+type joiner struct {
+	mu      sync.Mutex
+	domains map[string]*known
+	waiting map[string][]arrival // behind a hole, by domain, in order
+	// holes counts the events that had to wait, and states those from the store that were news.
+	holes, states int
+	// differs is where the store says something else of a domain than the events up to the same one.
+	differs []string
+}
+
+func newJoiner() *joiner {
+	return &joiner{domains: map[string]*known{}, waiting: map[string][]arrival{}}
+}
+
+func (j *joiner) known(uuid string) *known {
+	k := j.domains[uuid]
+	if k == nil {
+		k = &known{}
+		j.domains[uuid] = k
+	}
+	return k
+}
+
+// event takes in an event.
+func (j *joiner) event(a arrival) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	k := j.known(a.uuid)
+	switch {
+	case !k.before(a): // It is in the state.
+	case k.precedes(a) && len(j.waiting[a.uuid]) == 0:
+		k.follow(a)
+	default:
+		j.holes++
+		j.waiting[a.uuid] = append(j.waiting[a.uuid], a)
+	}
+}
+
+// stored takes in what the store has, or has got, of a domain.
+func (j *joiner) stored(a arrival) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	k := j.known(a.uuid)
+	if a.epoch == k.epoch && a.sequence == k.sequence {
+		var same known
+		same.take(a)
+		if same.exists != k.exists || same.exists && same != *k {
+			j.differs = append(j.differs, fmt.Sprintf("%s: the store has %+v, the events %+v", a.uuid, same, *k))
+		}
+	}
+	if !k.before(a) {
+		return
+	}
+	j.states++
+	k.take(a)
+	waiting := j.waiting[a.uuid]
+	for len(waiting) > 0 && (!k.before(waiting[0]) || k.precedes(waiting[0])) {
+		if k.before(waiting[0]) {
+			k.follow(waiting[0])
+		}
+		waiting = waiting[1:]
+	}
+	if j.waiting[a.uuid] = waiting; len(waiting) == 0 {
+		delete(j.waiting, a.uuid)
+	}
+}
+
+// world returns the domains that exist, or an error if an event waits behind a hole.
+func (j *joiner) world() (map[string]known, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	all := map[string]known{}
+	for uuid, k := range j.domains {
+		if k.exists {
+			all[uuid] = *k
+		}
+	}
+	if len(j.waiting) > 0 {
+		return all, fmt.Errorf("events wait behind a hole: %v", slices.Collect(maps.Keys(j.waiting)))
+	}
+	if len(j.differs) > 0 {
+		return all, fmt.Errorf("%d times, the store and the events differ: %s", len(j.differs), j.differs[0])
+	}
+	return all, nil
+}
+
+// follower brings messages until ctx ends, and is the only one that calls handle.
+type follower func(ctx context.Context, handle func(arrival)) error
+
+// delayed brings what f brings, each message so much later: as if the store were so much behind.
+func delayed(f follower, lag time.Duration) follower {
+	type late struct {
+		arrival
+		due time.Time
+	}
+	return func(ctx context.Context, handle func(arrival)) error {
+		queue := make(chan late, 1<<16) // who is slower than that waits
+		group, ctx := errgroup.WithContext(ctx)
+		group.Go(func() error {
+			defer close(queue)
+			return f(ctx, func(a arrival) { queue <- late{a, time.Now().Add(lag)} })
+		})
+		for a := range queue {
+			time.Sleep(time.Until(a.due))
+			handle(a.arrival)
+		}
+		return group.Wait()
+	}
+}
+
+// bus is where events go, and the store of states beside it. Both subscribe when they are called: to all
+// events or those from now on; to the states that are there, and then those that come.
+type bus struct {
+	name   string
+	events func(t *testing.T, all bool) follower
+	states func(t *testing.T) follower
+}
+
+// join makes a reader that comes late and reads until ctx ends. It sees the store as it was lag ago.
+func (b bus) join(ctx context.Context, t *testing.T, group *errgroup.Group, lag time.Duration) *joiner {
+	t.Helper()
+	j := newJoiner()
+	if lag == 0 {
+		events, states := b.events(t, false), b.states(t)
+		group.Go(func() error { return events(ctx, j.event) })
+		group.Go(func() error { return states(ctx, j.stored) })
+		return j
+	}
+	states := delayed(b.states(t), lag)
+	group.Go(func() error { return states(ctx, j.stored) })
+	time.Sleep(lag)
+	events := b.events(t, false)
+	group.Go(func() error { return events(ctx, j.event) })
+	return j
+}
+
+// readAll makes a reader of all events from the beginning, which needs no store.
+func (b bus) readAll(ctx context.Context, t *testing.T, group *errgroup.Group) *joiner {
+	t.Helper()
+	j, events := newJoiner(), b.events(t, true)
+	group.Go(func() error { return events(ctx, j.event) })
+	return j
+}

@@ -43,8 +43,9 @@ type cluster struct {
 	closed bool
 
 	// The rest belongs to Deliver.
-	addresses map[node]string
-	topics    map[string]*topic
+	addresses  map[node]string
+	controller node
+	topics     map[string]*topic
 	// refreshed is when the cluster was asked about them, source who answered. After a failure, doubted is set: the
 	// source may have been cut off from the others, and is asked after them.
 	refreshed time.Time
@@ -184,6 +185,16 @@ func (c *cluster) askAny(ctx context.Context, m protocol.Message) (protocol.Mess
 	return answer, err
 }
 
+// askController sends a request to the controller, as far as it is known. Brokers from before KRaft do not pass on what is
+// for it.
+func (c *cluster) askController(ctx context.Context, m protocol.Message) (protocol.Message, error) {
+	if c.addresses[c.controller] == "" {
+		return c.askAny(ctx, m)
+	}
+	answer, _, err := c.ask(ctx, c.controller, m)
+	return answer, err
+}
+
 // askFirst is askAny, and says who has answered.
 func (c *cluster) askFirst(ctx context.Context, m protocol.Message) (protocol.Message, node, error) {
 	var worst error
@@ -257,11 +268,11 @@ func (c *cluster) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.source, c.doubted = source, false
 	answer, ok := m.(*metadata.Response)
 	if !ok {
 		return fmt.Errorf("unexpected answer %T", m)
 	}
+	c.source, c.doubted, c.controller = source, false, node(answer.ControllerID)
 	known := map[node]bool{}
 	for _, b := range answer.Brokers {
 		n := node(b.NodeID)

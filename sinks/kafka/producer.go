@@ -374,6 +374,12 @@ func (p *producer) finish(err error) (int, error) {
 	return n, err
 }
 
+// isRetry reports whether err is one that passes by itself.
+func isRetry(err error) bool {
+	var e *codeError
+	return errors.As(err, &e) && e.code.lookup().verdict == retry
+}
+
 // isFatal reports whether err is one that only an operator can cure.
 func isFatal(err error) bool {
 	var e *codeError

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,7 @@ func (c *cluster) open(ctx context.Context, name string) (*topic, error) {
 // find fills in the partitions of a topic.
 func (c *cluster) find(ctx context.Context, t *topic) error {
 	deadline := time.Now().Add(c.cfg.AckTimeout)
+	var notCreated error
 	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		if err := c.refresh(ctx); err != nil {
 			return err
@@ -113,14 +115,14 @@ func (c *cluster) find(ctx context.Context, t *topic) error {
 		case missing && c.cfg.Create == nil, e != nil && e.code.lookup().verdict != retry:
 			return t.err
 		case time.Now().Add(pause).After(deadline):
-			if t.err != nil {
-				return t.err
+			if err := cmp.Or(notCreated, t.err); err != nil {
+				return err
 			}
 			return &codeError{code: codeLeaderNotAvailable, what: "topic " + t.name}
 		case missing && !t.fit.Created:
-			var err error
-			if t.fit.Created, err = c.create(ctx, t); err != nil {
-				return err
+			t.fit.Created, notCreated = c.create(ctx, t)
+			if notCreated != nil && !isRetry(notCreated) {
+				return notCreated
 			}
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -141,7 +143,7 @@ func (c *cluster) create(ctx context.Context, t *topic) (bool, error) {
 			request.Configs = append(request.Configs, createtopics.RequestConfig{Name: minInsyncKey, Value: strconv.Itoa(n - 1)})
 		}
 	}
-	m, err := c.askAny(ctx, &createtopics.Request{
+	m, err := c.askController(ctx, &createtopics.Request{
 		Topics: []createtopics.RequestTopic{request}, TimeoutMs: int32(c.brokerTimeout().Milliseconds()),
 	})
 	if err != nil {
@@ -172,7 +174,7 @@ func (c *cluster) remake(ctx context.Context) error {
 			continue
 		}
 		created, err := c.create(ctx, t)
-		if err != nil {
+		if err != nil && !isRetry(err) {
 			return err
 		}
 		if created {

@@ -1,0 +1,227 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/sinktest"
+)
+
+// quick is how long a delivery may take that has to notice one failure; a busy machine needs far less. What it must not
+// wait for are the time limits and the age of metadata, which are longer.
+const quick = time.Second
+
+// A leader that has moved is asked for at once.
+func TestLeaderMoves(t *testing.T) {
+	c := startCluster(t, kfake.SeedTopics(1, DefaultTopic))
+	sink := c.watch(t, func(cfg *Config) { cfg.AckTimeout = 10 * time.Second })
+	source := sinktest.NewSource(1, 1)
+	all := source.Take(10)
+	sink.deliver(t, all)
+	for range 5 {
+		leader := c.LeaderFor(DefaultTopic, 0)
+		if err := c.MoveTopicPartition(DefaultTopic, 0, (leader+1)%3); err != nil {
+			t.Fatal(err)
+		}
+		events := source.Take(10)
+		all = append(all, events...)
+		begin := time.Now()
+		sink.deliver(t, events)
+		if took := time.Since(begin); took > quick {
+			t.Errorf("a delivery to a leader that had moved took %v", took)
+		}
+	}
+	c.stores(t, all)
+}
+
+// While a partition has no leader, deliveries fail for a reason that is given; then they go on.
+func TestNoLeader(t *testing.T) {
+	c := single(t)
+	sink := c.watch(t)
+	events := oneDomain(30)
+	sink.deliver(t, events[:10])
+	tape := c.record()
+	tape.fail(6, 1_000_000)
+	restore := c.answerMetadata(t, func(m *kmsg.MetadataResponse) {
+		for i := range m.Topics {
+			for j := range m.Topics[i].Partitions {
+				p := &m.Topics[i].Partitions[j]
+				p.Leader, p.ErrorCode = -1, int16(codeLeaderNotAvailable)
+			}
+		}
+	})
+	n, err := sink.Deliver(t.Context(), events[10:])
+	if n != 0 || sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
+	}
+	oneLine(t, err, "partition 0 of virt.events", "LEADER_NOT_AVAILABLE", "election")
+	if got := len(tape.batches()); got != 1 {
+		t.Errorf("%d batches were sent, want 1: nobody leads", got)
+	}
+	restore()
+	tape.answer(nil)
+	sink.deliver(t, events[10:])
+	c.stores(t, events)
+}
+
+// A request that is delayed past its time limit and carried out after what was sent in its place, and after what was sent
+// behind it, changes nothing.
+func TestZombie(t *testing.T) {
+	c := single(t)
+	tape := c.record()
+	sink := c.watch(t, func(cfg *Config) { cfg.AckTimeout = 500 * time.Millisecond })
+	events := oneDomain(40)
+	sink.deliver(t, events[:10])
+
+	released, carriedOut := make(chan struct{}), c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Count: -1, Observe: true})
+	held := false
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if !held {
+			held = true
+			c.SleepControl(func() { <-released })
+		}
+		return nil, nil, false
+	})
+	sink.pump(t, events[10:20])
+	sink.pump(t, events[20:30])
+	before := carriedOut.Hits()
+	close(released)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := carriedOut.Wait(ctx, before+1); err != nil {
+		t.Fatalf("the delayed request was never carried out: %v", err)
+	}
+	sink.deliver(t, events[30:])
+	if b := tape.batches(); len(b) < 5 || !bytes.Equal(b[1].wire, b[2].wire) {
+		t.Errorf("%d batches were sent, the second and third equal: %t; want a repetition", len(b), bytes.Equal(b[1].wire, b[2].wire))
+	}
+	c.stores(t, events)
+	if n := sink.mayRepeat(); n != 0 {
+		t.Errorf("%d events may be stored twice, want 0", n)
+	}
+}
+
+// An answer that says nothing of a partition is no acknowledgement.
+func TestEmptyAnswer(t *testing.T) {
+	c := startCluster(t)
+	tape := c.record()
+	sink := c.watch(t)
+	events := sinktest.NewSource(1, 30).Take(90)
+	tape.mu.Lock()
+	tape.empty = 2
+	tape.mu.Unlock()
+	sink.deliver(t, events)
+	c.stores(t, events)
+}
+
+// What is stored behind the first event that is not is remembered: it is not sent again, nor forgotten.
+func TestPrefix(t *testing.T) {
+	c := startCluster(t)
+	tape := c.record()
+	sink := c.watch(t)
+	events := sinktest.NewSource(2, 40).Take(400)
+	bad := at(&events[17], 6)
+	want := slices.IndexFunc(events, func(e schema.Event) bool { return at(&e, 6) == bad })
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
+	for range 3 {
+		n, err := sink.Deliver(t.Context(), events)
+		if n != want || err == nil || sinktest.IsPermanent(err) {
+			t.Fatalf("Deliver = %d, %v, want %d and a transient error", n, err, want)
+		}
+		oneLine(t, err, fmt.Sprintf("partition %d", bad), "NOT_ENOUGH_REPLICAS", "start the missing brokers")
+		events = events[n:]
+		want = 0
+	}
+	fault.Remove()
+	// Presented in small pieces, as a caller may.
+	for rest := events; len(rest) > 0; rest = rest[min(3, len(rest)):] {
+		sink.deliver(t, rest[:min(3, len(rest))])
+	}
+	records := map[int32]int{}
+	for _, b := range tape.batches() {
+		records[b.partition] += b.count()
+	}
+	for p, stored := range c.records(t, DefaultTopic) {
+		if p != int(bad) && records[int32(p)] != len(stored) {
+			t.Errorf("partition %d was sent %d records, want the %d that it has", p, records[int32(p)], len(stored))
+		}
+	}
+	if len(sink.producer.done) != 0 || len(sink.producer.left) != 0 {
+		t.Errorf("in the end %d events are remembered and %d batches kept, want none", len(sink.producer.done), len(sink.producer.left))
+	}
+	if n := sink.mayRepeat(); n != 0 {
+		t.Errorf("%d events may be stored twice, want 0", n)
+	}
+}
+
+// A record that is larger than any broker takes is refused without a request.
+func TestEnormousRecord(t *testing.T) {
+	c := single(t)
+	tape := c.record()
+	sink := c.watch(t)
+	events := oneDomain(5)
+	events[2].Domain.Name = strings.Repeat("x", maxRecord)
+	n, err := sink.Deliver(t.Context(), events)
+	if n != 2 || !sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 2 and a permanent error", n, err)
+	}
+	oneLine(t, err, "larger than the 67108864 that are tried")
+	sink.deliver(t, events[3:])
+	c.stores(t, slices.Delete(events, 2, 3))
+	for _, b := range tape.batches() {
+		if len(b.wire) > 1<<20 {
+			t.Errorf("a batch of %d bytes was sent", len(b.wire))
+		}
+	}
+}
+
+// An event about a connection as a whole is sent when everything before it is acknowledged, and what is behind it
+// when it is.
+func TestGapWaits(t *testing.T) {
+	c := startCluster(t)
+	tape := c.record()
+	sink := c.watch(t)
+	source := sinktest.NewSource(1, 20)
+	events := slices.Concat(source.Take(40), []schema.Event{source.Gap(0)}, source.Take(40))
+	bad := at(&events[20], 6)
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
+	if n, err := sink.Deliver(t.Context(), events); n >= 40 || err == nil {
+		t.Fatalf("Deliver = %d, %v", n, err)
+	}
+	if stored := c.events(t, DefaultTopic); len(stored) >= 40 || sinktest.Check(events[:40], stored).Strange > 0 {
+		t.Errorf("%d events are stored, want none from the gap on", len(stored))
+	}
+	fault.Remove()
+	before := len(tape.batches())
+	sink.pump(t, events)
+	c.stores(t, events)
+	// Now in the order of the requests: the rest of the first level, the gap, the second level.
+	var levels []int
+	for _, b := range tape.batches()[before:] {
+		gap := bytes.Contains(b.records(), []byte("connection.gap"))
+		switch {
+		case gap && b.count() == 1:
+			levels = append(levels, 1)
+		case gap:
+			t.Errorf("the gap is in a batch of %d", b.count())
+		case slices.Contains(levels, 1):
+			levels = append(levels, 2)
+		default:
+			levels = append(levels, 0)
+		}
+	}
+	if !slices.IsSorted(levels) || !slices.Contains(levels, 1) {
+		t.Errorf("the levels of the batches are %v", levels)
+	}
+}

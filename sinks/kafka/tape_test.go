@@ -1,0 +1,242 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/sinktest"
+)
+
+// sent is a batch that a broker was sent.
+type sent struct {
+	partition int32
+	wire      []byte
+}
+
+func (s sent) producer() producerID {
+	return producerID{int64(binary.BigEndian.Uint64(s.wire[atProducerID:])), int16(binary.BigEndian.Uint16(s.wire[atEpoch:]))}
+}
+
+func (s sent) sequence() int32 { return int32(binary.BigEndian.Uint32(s.wire[atBaseSequence:])) }
+func (s sent) count() int      { return int(binary.BigEndian.Uint32(s.wire[atCount:])) }
+
+// records returns the bytes that do not depend on the producer.
+func (s sent) records() []byte { return s.wire[batchHeader:] }
+
+// tape records what a cluster is sent, and answers in its place.
+type tape struct {
+	cluster *testCluster
+
+	mu    sync.Mutex
+	sent  []sent
+	reply func(s sent) (code, bool) // nil, or false: the cluster answers itself
+	empty int                       // how many requests are answered with nothing
+	// requests counts requests of any kind, by key.
+	requests map[int16]int
+}
+
+// record begins to record the produce requests to a cluster.
+func (c *testCluster) record() *tape {
+	t := &tape{cluster: c, requests: map[int16]int{}}
+	c.ControlKey(int16(kmsg.Produce), t.produce)
+	c.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.requests[r.Key()]++
+		return nil, nil, false
+	})
+	return t
+}
+
+// produce answers a request if reply answers for any batch in it.
+func (t *tape) produce(r kmsg.Request) (kmsg.Response, error, bool) {
+	t.cluster.KeepControl()
+	request := r.(*kmsg.ProduceRequest)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	response := request.ResponseKind().(*kmsg.ProduceResponse)
+	handled := t.empty > 0
+	t.empty = max(t.empty-1, 0)
+	for _, topic := range request.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic = topic.Topic
+		for _, p := range topic.Partitions {
+			s := sent{p.Partition, bytes.Clone(p.Records)}
+			t.sent = append(t.sent, s)
+			if t.reply == nil || handled {
+				continue
+			}
+			if c, ok := t.reply(s); ok {
+				rp := kmsg.NewProduceResponseTopicPartition()
+				rp.Partition, rp.ErrorCode = p.Partition, int16(c)
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+		}
+		if len(rt.Partitions) > 0 {
+			response.Topics = append(response.Topics, rt)
+		}
+	}
+	if handled || len(response.Topics) > 0 {
+		return response, nil, true
+	}
+	return nil, nil, false
+}
+
+// answer sets what the cluster answers from now on; nil is the truth.
+func (t *tape) answer(reply func(s sent) (code, bool)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reply = reply
+}
+
+// fail makes the next n batches be answered with c, without being stored.
+func (t *tape) fail(c code, n int) {
+	t.answer(func(sent) (code, bool) {
+		n--
+		return c, n >= 0
+	})
+}
+
+// batches returns what was sent so far.
+func (t *tape) batches() []sent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.sent)
+}
+
+// count returns how many requests of a kind there were.
+func (t *tape) count(key kmsg.Key) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.requests[int16(key)]
+}
+
+// watched is a sink whose metrics can be read.
+type watched struct {
+	*Sink
+	registry *prometheus.Registry
+}
+
+// watch returns a sink for the cluster.
+func (c *testCluster) watch(t testing.TB, change ...func(*Config)) watched {
+	t.Helper()
+	cfg := c.config()
+	for _, f := range change {
+		f(&cfg)
+	}
+	registry := prometheus.NewPedanticRegistry()
+	s, err := New(cfg, Options{Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(t.Context()) })
+	return watched{s, registry}
+}
+
+// mayRepeat is the value of the metric of events that may be stored twice.
+func (w watched) mayRepeat() int { return int(testutil.ToFloat64(w.metrics.duplicates)) }
+
+// deliver delivers all events, and fails the test if that does not succeed at once.
+func (w watched) deliver(t testing.TB, events []schema.Event) {
+	t.Helper()
+	if n, err := w.Deliver(t.Context(), events); n != len(events) || err != nil {
+		t.Fatalf("Deliver of %d events = %d, %v", len(events), n, err)
+	}
+}
+
+// pump delivers all events as the bridge does.
+func (w watched) pump(t testing.TB, events []schema.Event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := sinktest.Pump(ctx, w.Sink, events, 1000); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stores holds that exactly these events are stored, once and in order.
+func (c *testCluster) stores(t testing.TB, events []schema.Event) {
+	t.Helper()
+	if r := sinktest.Check(events, c.events(t, DefaultTopic)); !r.OK() {
+		t.Fatalf("stored events: %+v", r)
+	}
+}
+
+// oneDomain returns n events of one domain: they go to one partition.
+func oneDomain(n int) []schema.Event { return sinktest.NewSource(1, 1).Take(n) }
+
+// poison makes events[i] one that reply can recognise, see isPoison.
+func poison(events []schema.Event, i int) { events[i].Domain.Name = "poison" }
+
+func isPoison(s sent) bool { return bytes.Contains(s.records(), []byte("poison")) }
+
+// at returns the partition of an event's domain.
+func at(e *schema.Event, partitions int) int32 {
+	return int32(partitionOf(appendKey(nil, e), partitions))
+}
+
+// oneLine holds that an error is one line that contains all of these.
+func oneLine(t testing.TB, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want one with %q", parts)
+	}
+	text := err.Error()
+	if strings.ContainsAny(text, "\n\r") {
+		t.Errorf("error of more than one line: %q", text)
+	}
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("error %q, want one with %q", text, part)
+		}
+	}
+}
+
+// single is a cluster of one broker and a topic of one partition.
+func single(t testing.TB) *testCluster {
+	return startCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, DefaultTopic))
+}
+
+// answerMetadata makes the cluster give the answers about topics that it gives now, with changes, until stop.
+func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse)) (stop func()) {
+	t.Helper()
+	// A control cannot ask the cluster that it holds up.
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(answer)
+	stopped := atomic.Bool{}
+	c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if stopped.Load() {
+			return nil, nil, false
+		}
+		c.KeepControl()
+		response := r.ResponseKind().(*kmsg.MetadataResponse)
+		version := response.Version
+		*response = *answer
+		response.Version = version
+		return response, nil, true
+	})
+	return func() { stopped.Store(true) }
+}

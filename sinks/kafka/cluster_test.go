@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -55,6 +56,8 @@ type wires struct {
 	stalled chan struct{} // closed by cut
 	// budget, if positive, is after how many more bytes that brokers read everything is cut.
 	budget int
+	// damage, if not nil, changes the next answer to a request.
+	damage func([]byte) []byte
 }
 
 type wiretap struct {
@@ -98,6 +101,19 @@ func (w *wire) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write writes an answer. A damaged one is the connection's last.
+func (w *wire) Write(p []byte) (int, error) {
+	w.wires.mu.Lock()
+	damage := w.wires.damage
+	w.wires.damage = nil
+	w.wires.mu.Unlock()
+	if damage == nil {
+		return w.Conn.Write(p)
+	}
+	_, err := w.Conn.Write(damage(bytes.Clone(p)))
+	return len(p), errors.Join(err, w.Conn.Close())
+}
+
 func (w *wire) Close() error {
 	w.wires.mu.Lock()
 	delete(w.wires.conns, w)
@@ -127,6 +143,15 @@ func (w *wires) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stall, w.stalled = true, make(chan struct{})
+}
+
+// garble sets what is done to the next answer, and reports whether it was not done yet to an earlier one.
+func (w *wires) garble(damage func([]byte) []byte) (waiting bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	waiting = w.damage != nil
+	w.damage = damage
+	return waiting
 }
 
 // cutAfter cuts everything when the brokers have read n more bytes.

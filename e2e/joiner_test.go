@@ -23,10 +23,11 @@ type arrival struct {
 	sequence    uint64 // the domain's
 	// what and detail are an event's.
 	what, detail string
-	// gone, state and persistent are a state's.
-	gone       bool
-	state      string
-	persistent bool
+	// The rest is a state's; persistent is nil where that is not known.
+	gone          bool
+	state, reason string
+	persistent    *bool
+	connection    string
 }
 
 // newArrival decodes a message with the SDK, in either content mode. One without data is of a domain that is gone.
@@ -43,6 +44,7 @@ func newArrival(contentType string, attributes map[string]string, data []byte) (
 	}
 	a := arrival{uuid: e.Subject(), gone: len(data) == 0}
 	a.epoch, _ = e.Extensions()["epoch"].(string)
+	a.connection, _ = e.Extensions()["connection"].(string)
 	sequence, _ := e.Extensions()["domainsequence"].(string)
 	if a.sequence, err = strconv.ParseUint(sequence, 10, 64); err != nil {
 		return a, fmt.Errorf("%s: domainsequence: %w", e.ID(), err)
@@ -51,13 +53,14 @@ func newArrival(contentType string, attributes map[string]string, data []byte) (
 		return a, nil
 	}
 	var fields struct {
-		Event, Detail, State string
-		Persistent           bool
+		Event, Detail, State, Reason string
+		Persistent                   *bool
 	}
 	if err := e.DataAs(&fields); err != nil {
 		return a, fmt.Errorf("data of %s: %w", e.ID(), err)
 	}
-	a.what, a.detail, a.state, a.persistent = fields.Event, fields.Detail, fields.State, fields.Persistent
+	a.what, a.detail = fields.Event, fields.Detail
+	a.state, a.reason, a.persistent = fields.State, fields.Reason, fields.Persistent
 	return a, nil
 }
 
@@ -96,7 +99,8 @@ func (k *known) follow(a arrival) {
 
 // take takes in a state from the store.
 func (k *known) take(a arrival) {
-	*k = known{epoch: a.epoch, sequence: a.sequence, exists: !a.gone, state: a.state, persistent: a.persistent}
+	*k = known{epoch: a.epoch, sequence: a.sequence, exists: !a.gone, state: a.state}
+	k.persistent = a.persistent != nil && *a.persistent
 }
 
 // before reports whether k is older than an event or a state.

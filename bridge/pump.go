@@ -21,7 +21,7 @@ const (
 )
 
 // maxDeliverBytes bounds the records of one call of Deliver.
-const maxDeliverBytes = 256 << 10
+const maxDeliverBytes = 1 << 20
 
 // pump brings the journal's records to one sink: read, deliver, move the cursor.
 type pump struct {

@@ -1,7 +1,8 @@
 // Package lab starts the real parts that tests talk to, each one private to the
 // test, on loopback and unix sockets in temporary directories, and gone when the test
-// ends: libvirtd with its qemu, lxc and test drivers, a NATS server, an OpenSSH
-// server, and virtcast itself.
+// ends: libvirtd with its qemu, lxc and test drivers, NATS servers, Kafka brokers, an OpenSSH
+// server, and virtcast itself. It also runs the programs of e2e/interop: clients in Java, Python and
+// JavaScript that share no code with virtcast.
 //
 // A libvirtd of the system is never touched. As root, each libvirtd of the lab lives
 // in mount, UTS and PID namespaces of its own, with its own /etc/libvirt, /run/libvirt

@@ -23,6 +23,8 @@ type setup struct {
 	kafka      *lab.KafkaCluster
 	topic      string
 	partitions int
+	// sinks is YAML of more sinks.
+	sinks string
 	// metrics is the address for the metrics; empty is none.
 	metrics string
 }
@@ -45,6 +47,7 @@ func (s setup) config(natsURL, dataDir string) string {
 		fmt.Fprintf(&b, "  - name: log\n    kafka:\n      brokers: [%s]\n      topic: %s\n      create: {partitions: %d}\n",
 			strings.Join(s.kafka.Bootstrap(), ", "), s.topic, s.partitions)
 	}
+	b.WriteString(s.sinks)
 	if s.metrics != "" {
 		fmt.Fprintf(&b, "metrics:\n  listen: %s\n", s.metrics)
 	}

@@ -104,12 +104,12 @@ func (s *service) wire(drivers driverFactory, tools sinkTools, more []namedSink)
 		return err
 	}
 	for _, sink := range s.sinks {
-		if err := s.bridge.AddSink(sink.name, sink); err != nil {
+		if err := s.bridge.AddSink(sink.name, sink.builtSink); err != nil {
 			return err
 		}
 	}
 	for _, states := range s.states {
-		err := s.bridge.AddState(states.name, states, func(connection string, domain schema.UUID) bool {
+		err := s.bridge.AddState(states.name, states.builtSink, func(connection string, domain schema.UUID) bool {
 			return s.registry.SendsTo(states.name, connection, domain)
 		})
 		if err != nil {

@@ -57,7 +57,7 @@ func (d *Document) wrongType(n ast.Node, t reflect.Type, path field.Path) *Error
 	return d.at(n, field.Error{
 		Path:    path,
 		Problem: fmt.Sprintf("want %s, found %s", typeName(t), nodeName(n)),
-		Cure:    typeCure(t),
+		Cure:    typeCure(t, n),
 	})
 }
 
@@ -193,11 +193,17 @@ func typeName(t reflect.Type) string {
 	}
 }
 
-func typeCure(t reflect.Type) string {
+func typeCure(t reflect.Type, n ast.Node) string {
 	if t == nil {
 		return ""
 	}
 	switch t.Kind() {
+	case reflect.String:
+		switch n.(type) {
+		case *ast.MappingNode, *ast.MappingValueNode: // [host:1] within { } is read as one, say
+			return `put text with a colon in quotes, such as "host:1234"`
+		}
+		return ""
 	case reflect.Slice:
 		return "write a list: [a, b], or one element a line, each after a hyphen"
 	case reflect.Bool:

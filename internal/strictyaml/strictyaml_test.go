@@ -89,6 +89,10 @@ func TestFaults(t *testing.T) {
 		{"repeated key", "data_dir: /x\ndata_dir: /y\n", []string{"v.yaml:2:1: "}},
 		{"wrong type", "tags: 5\n", []string{"v.yaml:1:7: tags: want a list, found a number; write a list"}},
 		{"wrong scalar", "sinks:\n  - nats: {create: maybe}\n", []string{"v.yaml:2:20: sinks[0].nats.create: want true or false, found text; write true or false"}},
+		{
+			"a colon without quotes within braces", "sinks:\n  - {name: kvm01:4222}\ntags: [{a: b}]\n",
+			[]string{`v.yaml:3:9: tags[0]: want text, found a mapping (key: value); put text with a colon in quotes, such as "host:1234"`},
+		},
 		{"not a number", "sinks:\n  - nats: {retries: x}\n", []string{"v.yaml:2:21: sinks[0].nats.retries: want a whole number, found text"}},
 		{"no such duration", "sinks:\n  - nats: {timeout: 5 parsecs}\n", []string{`v.yaml:2:21: sinks[0].nats.timeout: time: unknown unit " parsecs"`}},
 		{

@@ -21,26 +21,20 @@ type builtSink interface {
 	Close(ctx context.Context) error
 }
 
-// natsSink and kafkaSink are connected at the start.
-type (
-	natsSink  struct{ *nats.Sink }
-	kafkaSink struct{ *kafka.Sink }
-)
-
-var (
-	_ bridge.Connector = natsSink{}
-	_ bridge.Connector = kafkaSink{}
-)
-
-// Connect implements bridge.Connector. What the sink finds there, it logs.
-func (s natsSink) Connect(ctx context.Context) error {
-	_, err := s.Sink.Connect(ctx)
-	return err
+// connectable is a sink that tells, when it is connected, how well the other side suits.
+type connectable[Fit any] interface {
+	builtSink
+	Connect(ctx context.Context) (Fit, error)
 }
 
-// Connect implements bridge.Connector. What the sink finds there, it logs.
-func (s kafkaSink) Connect(ctx context.Context) error {
-	_, err := s.Sink.Connect(ctx)
+// connector is a connectable sink as the bridge wants it. What the sink finds, it logs itself.
+type connector[Fit any] struct{ connectable[Fit] }
+
+var _ bridge.Connector = connector[nats.Fit]{}
+
+// Connect implements bridge.Connector.
+func (c connector[Fit]) Connect(ctx context.Context) error {
+	_, err := c.connectable.Connect(ctx)
 	return err
 }
 
@@ -77,13 +71,14 @@ func (s *SinkConfig) kinds() []sinkKind {
 			build: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
 				sink, err := nats.New(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
-				return natsSink{sink}, err
+				return connector[nats.Fit]{sink}, err
 			},
 			describe:    func() string { return describeNATS(s.NATS.WithDefaults()) },
 			keepsStates: s.NATS != nil && s.NATS.StateBucket != "",
 			buildStates: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
-				return nats.NewState(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
+				sink, err := nats.NewState(*s.NATS, nats.Options{Logger: log, Registerer: registerer})
+				return connector[nats.Fit]{sink}, err
 			},
 		},
 		{
@@ -93,13 +88,14 @@ func (s *SinkConfig) kinds() []sinkKind {
 			build: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
 				sink, err := kafka.New(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
-				return kafkaSink{sink}, err
+				return connector[kafka.Fit]{sink}, err
 			},
 			describe:    func() string { return describeKafka(s.Kafka.WithDefaults()) },
 			keepsStates: s.Kafka != nil && s.Kafka.StateTopic != "",
 			buildStates: func(name string, t sinkTools) (builtSink, error) {
 				log, registerer := t.of(name)
-				return kafka.NewState(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+				sink, err := kafka.NewState(*s.Kafka, kafka.Options{Logger: log, Registerer: registerer})
+				return connector[kafka.Fit]{sink}, err
 			},
 		},
 		{

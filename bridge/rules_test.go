@@ -284,6 +284,30 @@ func TestLifeAfterMigration(t *testing.T) {
 	}
 }
 
+// TestLateHost holds that a host whose events are recorded late, after a migration there and one back, does not take the domain.
+func TestLateHost(t *testing.T) {
+	s := testStamper(t)
+	var last schema.Event
+	for _, late := range []struct {
+		host              *schema.Connection
+		event, detail, id int32
+		at                int64
+	}{
+		{hostA, 2, 0, 7, 1}, {hostA, 3, 1, 7, 3}, {hostA, 5, 3, -1, 4}, {hostA, 2, 1, 8, 5}, {hostA, 4, 1, 8, 7},
+		{hostB, 2, 1, 3, 2}, {hostB, 4, 1, 3, 4}, {hostB, 3, 1, 3, 6}, {hostB, 5, 3, -1, 8},
+	} {
+		o := observed(late.host, late.event, late.detail, late.id)
+		o.Received = time.Unix(late.at, 0)
+		if e := s.stamp(o); e.State.Valid {
+			last = e
+		}
+		s.commit()
+	}
+	if got, want := describe(last.State)+" of "+last.Connection.Name, "running/migrated of a"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestDoubtAfterGap holds that nothing is taken for gone by what may have changed while nobody listened.
 func TestDoubtAfterGap(t *testing.T) {
 	transient := []step{

@@ -206,13 +206,18 @@ func (s *stamper) conclude(d *stampedDomain, o *schema.Observation, c circumstan
 }
 
 // claim decides, for a UUID that several sources have, whether the one that was just heard speaks for it: the one where
-// the domain is active, or is in a migration, or at least defined, in this order. Among equals it is the one that became active, or else
-// the one that spoke for it before. So what the source of a migration says late, after the destination, changes nothing.
+// the domain is active, or is in a migration, or at least defined, in this order. Among equals it is the one that became active last, or else
+// the one that spoke for it before. So what the source of a migration says late, after the destination, changes nothing. Last is by
+// the time of receipt, since what one connection brought may be recorded after what another brought later.
 func (s *stamper) claim(d *stampedDomain) bool {
 	mine := d.rank()
 	for other := d.twin; other != d; other = other.twin {
 		theirs := other.rank()
-		if theirs > mine || theirs == mine && mine != rankActive && other.speaks {
+		switch {
+		case theirs > mine, theirs == mine && mine != rankActive && other.speaks:
+			return false
+		case theirs == mine && mine == rankActive && other.at > d.at:
+			d.presence = displaced
 			return false
 		}
 	}

@@ -19,8 +19,9 @@ type store struct {
 	name string
 	mu   sync.Mutex
 	last map[string]arrival
-	// back is the first state that was older than the one before it.
-	back error
+	// back is the first state that was older than the one before it; removed is set once a domain is gone.
+	back    error
+	removed bool
 }
 
 // watch reads a store until ctx ends.
@@ -37,6 +38,7 @@ func (b bus) watch(ctx context.Context, t *testing.T, group *errgroup.Group) *st
 				s.back = fmt.Errorf("%s: state %d of %s was stored after %d", s.name, a.sequence, a.uuid, before.sequence)
 			}
 			s.last[a.uuid] = a
+			s.removed = s.removed || a.gone
 		})
 	})
 	return s
@@ -61,6 +63,26 @@ func (s *store) describe(uuid string) string {
 		text += map[bool]string{true: " persistent", false: " transient"}[*a.persistent]
 	}
 	return text
+}
+
+// of returns what is stored of a domain.
+func (s *store) of(uuid string) arrival {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last[uuid]
+}
+
+// places returns state and connection of each domain that exists: "running on host-a".
+func (s *store) places() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string]string{}
+	for uuid, a := range s.last {
+		if !a.gone {
+			all[uuid] = a.state + " on " + a.connection
+		}
+	}
+	return all
 }
 
 // virshWords are what virsh domstate prints, where virtcast has another word.

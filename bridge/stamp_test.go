@@ -45,7 +45,7 @@ func TestDomainStateV1(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(domainState{}, knowledge{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	for n := range len(v1) {
+	for n := range v1 {
 		if _, err := parseDomainState(v1[:n]); err == nil {
 			t.Errorf("the first %d bytes are read", n)
 		}

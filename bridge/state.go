@@ -125,10 +125,10 @@ func stopsMigrated(k *knowledge, c circumstance) {
 // resumesMigrated is a migration's end at its destination, or at its source when it was given up.
 func resumesMigrated(k *knowledge, _ circumstance) {
 	reason := int32(0)
-	switch k.presence {
-	case incoming:
+	if k.presence == incoming {
 		reason = runningMigrated
-	case outgoing:
+	}
+	if k.presence == outgoing {
 		reason = runningMigrationCanceled
 	}
 	k.rise(schema.StateRunning, reason, active)

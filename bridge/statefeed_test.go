@@ -42,7 +42,7 @@ func (w world) states() map[string]string {
 }
 
 // stateful is a bridge with a sink "bus" and a store of states beside it.
-func stateful(t *testing.T, dir string, opts bridge.Options, bus bridge.Sink, store bridge.Sink, belongs func(string, schema.UUID) bool) *running {
+func stateful(t *testing.T, dir string, opts bridge.Options, bus, store bridge.Sink, belongs func(string, schema.UUID) bool) *running {
 	t.Helper()
 	if belongs == nil {
 		belongs = func(string, schema.UUID) bool { return true }

@@ -112,9 +112,9 @@ func domState(d *lab.Daemon, uri, uuid string) string {
 }
 
 // agrees reports whether what is stored is true: what it leaves out it does not know.
-func agrees(stored, real string) bool {
+func agrees(stored, actual string) bool {
 	storedState, storedKind, known := strings.Cut(stored, " ")
-	realState, realKind, _ := strings.Cut(real, " ")
+	realState, realKind, _ := strings.Cut(actual, " ")
 	storedState, reason, hasReason := strings.Cut(storedState, "/")
 	realState, realReason, _ := strings.Cut(realState, "/")
 	return storedState == realState && (!hasReason || reason == realReason) && (!known || storedKind == realKind)
@@ -134,7 +134,7 @@ func TestStates(t *testing.T) {
 	check := func(t *testing.T, uri, want string) {
 		t.Helper()
 		if stores == nil { // There are no streams and topics before the first event.
-			awaitStored(t, metrics)
+			awaitStored(t, metrics) //nolint:contextcheck // It is t's, which outlives ctx.
 			for _, b := range buses {
 				stores = append(stores, b.watch(ctx, t, group))
 			}
@@ -148,8 +148,8 @@ func TestStates(t *testing.T) {
 			}
 			return errors.Join(errs...)
 		})
-		if real := domState(d, uri, uuid); !agrees(want, real) {
-			t.Errorf("%q is stored, and the hypervisor says %q", want, real)
+		if actual := domState(d, uri, uuid); !agrees(want, actual) {
+			t.Errorf("%q is stored, and the hypervisor says %q", want, actual)
 		}
 	}
 	type step struct {

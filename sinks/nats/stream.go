@@ -103,7 +103,7 @@ func (l *link) streamRequest(ctx context.Context, op, stream string, body any, t
 }
 
 // creation is the stream that Create makes.
-func (s *Sink) creation(batch bool) jetstream.StreamConfig { //nolint:revive // It is what the server allows, and no mode.
+func (s *Sink) creation(batch bool) jetstream.StreamConfig {
 	if s.bucket != "" {
 		return s.bucketConfig()
 	}

@@ -47,6 +47,7 @@ const (
 	codeTopicAuthorization   code = 29
 	codeClusterAuthorization code = 31
 	codeUnsupportedMechanism code = 33
+	codeIllegalSASL          code = 34
 	codeUnsupportedVersion   code = 35
 	codeTopicExists          code = 36
 	codeInvalidPartitions    code = 37
@@ -105,7 +106,7 @@ var table = map[code]row{
 	29: {"TOPIC_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user Describe and Write on the topic"},
 	31: {"CLUSTER_AUTHORIZATION_FAILED", operator, "an access rule is missing", "allow this user IdempotentWrite on the cluster, or Write on a topic"},
 	33: {"UNSUPPORTED_SASL_MECHANISM", operator, "the listener does not offer it", "set sasl.mechanism to one that the listener offers"},
-	34: {"ILLEGAL_SASL_STATE", operator, "the listener wants a login first", "set sasl"},
+	34: {"ILLEGAL_SASL_STATE", operator, "a login where there is none, or none where there must be one", "set sasl"},
 	35: {"UNSUPPORTED_VERSION", operator, "the broker is too old or too new", "use Apache Kafka 1.0 or later"},
 	36: {"TOPIC_ALREADY_EXISTS", operator, "somebody else has just made it", ""},
 	37: {"INVALID_PARTITIONS", operator, "the cluster does not allow so many partitions", "correct create.partitions"},

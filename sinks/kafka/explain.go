@@ -75,7 +75,9 @@ func (s *Sink) hint(err error) string {
 		return "start the broker, or correct brokers; past the first contact, the addresses are the brokers' advertised.listeners"
 	case errors.Is(err, errLogin):
 		return "check sasl.username, sasl.password and sasl.mechanism"
-	case s.cfg.TLS != nil && isCut(err) && strings.Contains(err.Error(), "tls: "):
+	case errors.Is(err, errSilent):
+		return "the broker is stuck, or what is sent to it is lost on the way: look at the broker, and at firewalls"
+	case errors.Is(err, errTLS) && isCut(err):
 		return "the listener does not speak TLS, it seems: remove tls, or use the port of a TLS listener"
 	case errors.Is(err, errHello) && s.cfg.TLS == nil:
 		return "the port is not that of a Kafka listener without TLS: add tls: {}, or correct brokers"
@@ -94,6 +96,10 @@ func (s *Sink) codeHint(c code) string {
 	case codeUnknownTopic:
 		if s.cfg.Create != nil {
 			return "wait until the new topic is known to all brokers"
+		}
+	case codeIllegalSASL:
+		if s.cfg.SASL.Mechanism != "" {
+			return "the listener has no login: remove sasl, or use the port of a listener with a login"
 		}
 	case codeAuthenticationFailed:
 		return fmt.Sprintf("check sasl.username %q, its password, and that the broker knows it for %s", s.cfg.SASL.Username, s.cfg.SASL.Mechanism)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go/protocol"
@@ -35,6 +36,10 @@ var (
 	errFile = errors.New("file")
 	// errLost is in the error when a connection ends or times out while a request is under way.
 	errLost = errors.New("connection lost")
+	// errTLS is in the error when no TLS session came about.
+	errTLS = errors.New("tls handshake")
+	// errSilent is in the error when the other side says nothing.
+	errSilent = errors.New("no answer")
 )
 
 // dialError is returned when no TCP connection could be made.
@@ -84,7 +89,7 @@ const bareLogin = 0
 // dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout, or until ctx ends. Files are
 // read now, so that each connection uses what they hold then.
 func dial(ctx context.Context, cfg *Config, address string) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, cfg.ConnectTimeout, fmt.Errorf("%w within %s", errSilent, cfg.ConnectTimeout))
 	defer cancel()
 	var tlsConfig *tls.Config
 	if cfg.TLS != nil {
@@ -102,7 +107,7 @@ func dial(ctx context.Context, cfg *Config, address string) (*link, error) {
 		secure := tls.Client(conn, tlsConfig)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = conn.Close() // The handshake's error says more.
-			return nil, fmt.Errorf("tls: %w", err)
+			return nil, fmt.Errorf("%w: %w", errTLS, err)
 		}
 		conn = secure
 	}
@@ -169,7 +174,11 @@ func (l *link) login(ctx context.Context, cfg SASLConfig, timeout time.Duration)
 		return err
 	}
 	if answer, ok := m.(*saslhandshake.Response); ok && answer.ErrorCode != 0 {
-		return &codeError{code: code(answer.ErrorCode), what: string(cfg.Mechanism)}
+		e := &codeError{code: code(answer.ErrorCode), what: string(cfg.Mechanism)}
+		if len(answer.Mechanisms) > 0 {
+			e.message = "it offers " + strings.Join(answer.Mechanisms, ", ")
+		}
+		return e
 	}
 	exchange, state, err := mechanism.Start(ctx)
 	if err != nil {
@@ -227,7 +236,7 @@ func (l *link) roundTrip(ctx context.Context, timeout time.Duration, m protocol.
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, fmt.Errorf("%w: no answer within %s", errLost, timeout)
+		return nil, fmt.Errorf("%w: %w within %s", errLost, errSilent, timeout)
 	}
 	return nil, fmt.Errorf("%w: %w", errLost, err)
 }

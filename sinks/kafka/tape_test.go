@@ -139,6 +139,11 @@ func (c *testCluster) watch(t testing.TB, change ...func(*Config)) watched {
 	for _, f := range change {
 		f(&cfg)
 	}
+	return watchSink(t, cfg)
+}
+
+func watchSink(t testing.TB, cfg Config) watched {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	s, err := New(cfg, Options{Registerer: registry})
 	if err != nil {

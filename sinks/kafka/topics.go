@@ -158,6 +158,11 @@ func (c *cluster) create(ctx context.Context, t *topic) (bool, error) {
 		return true, nil
 	case codeTopicExists:
 		return false, nil
+	case codeTopicAuthorization, codeClusterAuthorization:
+		return false, &Error{
+			Op: "create topic " + t.name, Err: &codeError{code: code(a.ErrorCode), message: a.ErrorMessage},
+			Hint: fmt.Sprintf("allow user %q Create on the topic, or create the topic and remove create", c.cfg.SASL.Username),
+		}
 	default:
 		return false, &codeError{code: code(a.ErrorCode), what: "create topic " + t.name, message: a.ErrorMessage}
 	}

@@ -50,11 +50,18 @@ func (d *domainState) hear(o *schema.Observation, sequence uint64) {
 	}
 }
 
+// knownDomain is a copy of what is known of a domain.
+type knownDomain struct {
+	domainState
+	uuid       schema.UUID
+	connection *schema.Connection
+}
+
 // stateEvent is the event that tells the state after the domain's last event, as it was made then.
-func (d *stampedDomain) stateEvent(epoch string) schema.Event {
+func (d *knownDomain) stateEvent(epoch string) schema.Event {
 	e := schema.Event{
 		Observation: schema.Observation{
-			Connection: d.source.connection,
+			Connection: d.connection,
 			Domain:     schema.Domain{UUID: d.uuid, Name: d.name, ID: d.id},
 			Received:   time.Unix(0, d.at).UTC(),
 			Synthetic:  d.synthetic,

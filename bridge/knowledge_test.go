@@ -123,6 +123,21 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestKnownIsOneOfTwins holds that a store is primed with one state of each domain: that of the host that it is on.
+func TestKnownIsOneOfTwins(t *testing.T) {
+	s := testStamper(t)
+	everything(s)
+	s.commit()
+	for _, d := range s.known() {
+		if d.uuid == theDomain && d.connection != hostB {
+			t.Errorf("the state at %s is known", d.connection.Name)
+		}
+	}
+	if n := len(s.known()); n != 2 {
+		t.Errorf("%d states are known, want 2", n)
+	}
+}
+
 // TestForgetUnlinksTwins holds that what is forgotten leaves no trace in the index.
 func TestForgetUnlinksTwins(t *testing.T) {
 	s := testStamper(t)

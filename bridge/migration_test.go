@@ -120,6 +120,31 @@ func TestLifeAfterMigration(t *testing.T) {
 	}
 }
 
+// TestDefinedTwice holds that of two hosts where a domain is defined, one speaks for it until it runs on the other.
+func TestDefinedTwice(t *testing.T) {
+	s := testStamper(t)
+	for i, step := range []struct {
+		host *schema.Connection
+		step
+	}{
+		{hostA, step{0, 0, -1, "shutoff persistent"}},
+		{hostB, step{0, 0, -1, "shutoff persistent"}},
+		{hostA, step{0, 1, -1, "-"}},
+		{hostA, step{2, 0, 7, "running/booted persistent"}},
+		{hostB, step{0, 1, -1, "-"}},
+		{hostA, step{5, 1, -1, "shutoff/destroyed persistent"}},
+		{hostB, step{0, 1, -1, "-"}},
+		{hostA, step{1, 0, -1, "-"}}, // it is still defined on the other
+		{hostB, step{0, 1, -1, "shutoff persistent"}},
+	} {
+		e := s.stamp(observed(step.host, step.event, step.detail, step.id))
+		if got := describe(e.State); got != step.want {
+			t.Errorf("event %d, at %s: %q, want %q", i, step.host.Name, got, step.want)
+		}
+		s.commit()
+	}
+}
+
 // TestLateHost holds that a host whose events are recorded late, after a migration there and one back, does not take the domain.
 func TestLateHost(t *testing.T) {
 	s := testStamper(t)

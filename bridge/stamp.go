@@ -271,16 +271,16 @@ func (s *stamper) rollback() {
 	s.commit()
 }
 
-// known returns copies of the domains that exist, each at the source that speaks for it.
-func (s *stamper) known() []stampedDomain {
-	all := make([]stampedDomain, 0, s.domains)
+// known returns copies of the domains that exist, each at the source that speaks for it. They share nothing that changes.
+func (s *stamper) known() []knownDomain {
+	all := make([]knownDomain, 0, s.domains)
 	for _, src := range s.sources {
 		if src.connection == nil {
 			continue
 		}
 		for _, d := range src.domains {
 			if d.last > 0 && d.presence != absent && d.isFirst() {
-				all = append(all, *d)
+				all = append(all, knownDomain{d.domainState, d.uuid, src.connection})
 			}
 		}
 	}

@@ -24,13 +24,13 @@ type stateFeed struct {
 	epoch   string
 	belongs func(connection string, domain schema.UUID) bool
 	start   uint64
-	known   []stampedDomain // not given to the store yet
+	known   []knownDomain // not given to the store yet
 	primed  map[schema.UUID]struct{}
 	// last is the index of each domain's last event of a batch.
 	last map[schema.UUID]int
 }
 
-func newStateFeed(known []stampedDomain, epoch string, start uint64, belongs func(string, schema.UUID) bool) *stateFeed {
+func newStateFeed(known []knownDomain, epoch string, start uint64, belongs func(string, schema.UUID) bool) *stateFeed {
 	return &stateFeed{
 		epoch: epoch, belongs: belongs, start: start, known: known,
 		primed: make(map[schema.UUID]struct{}, len(known)), last: make(map[schema.UUID]int),
@@ -42,7 +42,7 @@ func (f *stateFeed) next(dst []schema.Event) []schema.Event {
 	for len(f.known) > 0 && len(dst) < primeEvents {
 		d := &f.known[0]
 		f.known = f.known[1:]
-		if f.belongs(d.source.connection.Name, d.uuid) {
+		if f.belongs(d.connection.Name, d.uuid) {
 			dst = append(dst, d.stateEvent(f.epoch))
 			f.primed[d.uuid] = struct{}{}
 		}

@@ -127,6 +127,11 @@ func TestNewStateStoreIsPrimed(t *testing.T) {
 	if diff := cmp.Diff(want, store.states()); diff != "" {
 		t.Errorf("states (-want +got)\n%s", diff)
 	}
+	for _, e := range store.got() {
+		if e.State.Gone {
+			t.Errorf("%s, which is gone, was primed", e.Domain.Name)
+		}
+	}
 	// It is the same event that the store would have been given then.
 	for _, e := range bus.got() {
 		if e.Domain.Name != "d2" || e.DomainSequence != 2 {
@@ -154,7 +159,15 @@ func TestStateStoreGoesOnAfterRestart(t *testing.T) {
 	store.before = down
 	r = stateful(t, dir, bridge.Options{DrainTimeout: -1}, bus, store, nil)
 	record(t, r.Bridge, lifecycle(1, 2, 0), lifecycle(2, 1, 0), lifecycle(1, 3, 0), lifecycle(3, 1, 0), lifecycle(3, 0, 0))
-	bus.await(t, 8)
+	const many = 4000 // more than one delivery takes
+	for range many / 10 {
+		batch := make([]schema.Matched, 10)
+		for i := range batch {
+			batch[i] = lifecycle(1, 3, 0)
+		}
+		record(t, r.Bridge, batch...)
+	}
+	bus.await(t, 8+many)
 	r.settled(t)
 
 	store.before = nil
@@ -163,7 +176,7 @@ func TestStateStoreGoesOnAfterRestart(t *testing.T) {
 	record(t, r.Bridge, lifecycle(1, 4, 0))
 	store.await(t, 3+4)
 	r.settled(t)
-	want := map[string]string{"d1": "running 4", "d3": "shutoff 3"}
+	want := map[string]string{"d1": fmt.Sprintf("running %d", 4+many), "d3": "shutoff 3"}
 	if diff := cmp.Diff(want, store.states()); diff != "" {
 		t.Errorf("states (-want +got)\n%s", diff)
 	}
@@ -211,6 +224,31 @@ func TestStateIsNotPutBack(t *testing.T) {
 	}
 	if n, err := r.Retry(t.Context(), ids); n != 0 || !errors.Is(err, bridge.ErrOldState) {
 		t.Errorf("Retry = %d, %v, want ErrOldState", n, err)
+	}
+}
+
+// TestRepeatedEventIsNoNews holds that an event that the sink beside a store gets again, late, does not bring an old state back.
+func TestRepeatedEventIsNoNews(t *testing.T) {
+	bus, store := newMemory(), world{newMemory()}
+	refuse := true
+	bus.before = func(_ context.Context, events []schema.Event) (int, error) {
+		if refuse {
+			refuse = false
+			return 0, permanent{}
+		}
+		return len(events), nil
+	}
+	r := stateful(t, t.TempDir(), bridge.Options{}, bus, store, nil)
+	record(t, r.Bridge, lifecycle(1, 0, 0))
+	record(t, r.Bridge, lifecycle(1, 2, 0))
+	bus.await(t, 1)
+	if n, err := r.Retry(t.Context(), []uint64{1}); n != 1 || err != nil {
+		t.Fatalf("Retry = %d, %v", n, err)
+	}
+	bus.await(t, 2)
+	r.settled(t)
+	if diff := cmp.Diff(map[string]string{"d1": "running 2"}, store.states()); diff != "" {
+		t.Errorf("states (-want +got)\n%s", diff)
 	}
 }
 

@@ -288,6 +288,9 @@ func (c *cluster) refresh(ctx context.Context) error {
 			c.forget(n)
 		}
 	}
+	if len(known) > 0 {
+		c.adopt()
+	}
 	for i := range answer.Topics {
 		if t := c.topics[answer.Topics[i].Name]; t != nil {
 			c.update(ctx, t, &answer.Topics[i])
@@ -299,6 +302,27 @@ func (c *cluster) refresh(ctx context.Context) error {
 
 // doubt makes the next refresh ask another broker than the last one did, and soon.
 func (c *cluster) doubt() { c.refreshed, c.doubted = time.Time{}, true }
+
+// adopt makes connections to configured addresses those of the brokers there, and closes the others: brokers are known now.
+func (c *cluster) adopt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, address := range c.cfg.Brokers {
+		l := c.links[seed(i)]
+		if l == nil {
+			continue
+		}
+		delete(c.links, seed(i))
+		for n := range c.addresses {
+			if n >= 0 && l != nil && c.addresses[n] == address && c.links[n] == nil {
+				c.links[n], l = l, nil
+			}
+		}
+		if l != nil {
+			l.close()
+		}
+	}
+}
 
 // forget removes a broker that has left, or has moved to another address.
 func (c *cluster) forget(n node) {

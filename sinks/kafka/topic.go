@@ -121,7 +121,12 @@ func (t template) appendTo(dst []byte, e *schema.Event) []byte {
 			dst = appendName(dst, e.Kind.String())
 		}
 	}
-	return dst[:min(len(dst), start+maxTopicName)]
+	dst = dst[:min(len(dst), start+maxTopicName)]
+	switch string(dst[start:]) {
+	case "", ".", "..":
+		dst = append(dst[:start], '_')
+	}
+	return dst
 }
 
 // appendName appends a value with an underscore for every byte that no topic may have.

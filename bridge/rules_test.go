@@ -130,6 +130,10 @@ func TestStatesOfSequences(t *testing.T) {
 			{1, 0, 7, "running/booted transient"},         // defined and undefined while it runs
 			{5, 1, 7, "shutoff/destroyed transient gone"}, // the test driver keeps the id
 		},
+		"without ids": {
+			define, {2, 0, -1, "running/booted persistent"}, {0, 1, -1, "running/booted persistent"},
+			{1, 0, -1, "running/booted transient"}, {5, 1, -1, "shutoff/destroyed transient gone"},
+		},
 		"nobody knows whether it is transient": {
 			{2, 0, 7, "running/booted"}, {5, 1, -1, "shutoff/destroyed"}, {2, 0, 8, "running/booted"},
 		},
@@ -215,6 +219,8 @@ func TestDoubtAfterGap(t *testing.T) {
 	}{
 		"was transient":                 {transient, step{5, 1, -1, "shutoff/destroyed"}},
 		"was gone":                      {transient[:1], step{2, 0, 7, "running/booted"}},
+		"was gone, has stopped":         {transient[:1], step{5, 0, -1, "shutoff/shutdown"}},
+		"was gone, says nothing":        {transient[:1], step{42, 0, -1, "unknown"}},
 		"was running, is undefined":     {[]step{{0, 0, -1, "shutoff persistent"}, {2, 0, 7, "running/booted persistent"}}, step{1, 0, -1, "shutoff transient gone"}},
 		"was defined":                   {[]step{{0, 0, -1, "shutoff persistent"}}, step{2, 0, 7, "running/booted persistent"}},
 		"was running, is defined again": {[]step{{2, 0, 7, "running/booted"}}, step{0, 1, -1, "shutoff persistent"}},

@@ -82,12 +82,8 @@ type circumstance struct {
 // change is what an event does to what is known.
 type change func(k *knowledge, c circumstance)
 
-// rise makes the domain active.
+// rise makes the domain active. One that was gone is not persistent, and stays so: it was not defined since.
 func (k *knowledge) rise(code, reason int32, p presence) {
-	if k.presence == absent {
-		// It was gone, and was not defined since.
-		k.persistence = schema.NotPersistent
-	}
 	k.code, k.reason, k.presence = code, reason, p
 }
 
@@ -104,12 +100,10 @@ func moves(p presence, reason int32) change {
 // stops is the end of a domain's activity: a domain that is not defined is gone with it.
 func stops(reason int32) change {
 	return func(k *knowledge, _ circumstance) {
-		k.code, k.reason = schema.StateShutoff, reason
-		if k.presence == absent || k.persistence == schema.NotPersistent {
+		k.code, k.reason, k.presence = schema.StateShutoff, reason, inactive
+		if k.persistence == schema.NotPersistent {
 			k.presence = absent
-			return
 		}
-		k.presence = inactive
 	}
 }
 

@@ -159,9 +159,9 @@ func TestStateStoreGoesOnAfterRestart(t *testing.T) {
 	store.before = down
 	r = stateful(t, dir, bridge.Options{DrainTimeout: -1}, bus, store, nil)
 	record(t, r.Bridge, lifecycle(1, 2, 0), lifecycle(2, 1, 0), lifecycle(1, 3, 0), lifecycle(3, 1, 0), lifecycle(3, 0, 0))
-	const many = 4000 // more than one delivery takes
-	for range many / 10 {
-		batch := make([]schema.Matched, 10)
+	const many = 20_000 // more than one delivery takes
+	for range many / 100 {
+		batch := make([]schema.Matched, 100)
 		for i := range batch {
 			batch[i] = lifecycle(1, 3, 0)
 		}
@@ -224,6 +224,27 @@ func TestStateIsNotPutBack(t *testing.T) {
 	}
 	if n, err := r.Retry(t.Context(), ids); n != 0 || !errors.Is(err, bridge.ErrOldState) {
 		t.Errorf("Retry = %d, %v, want ErrOldState", n, err)
+	}
+}
+
+// TestOtherHostsStateIsNotStored holds that what the source of a migration says late does not get to a store.
+func TestOtherHostsStateIsNotStored(t *testing.T) {
+	bus, store := newMemory(), world{newMemory()}
+	r := stateful(t, t.TempDir(), bridge.Options{}, bus, store, nil)
+	kvm02 := *kvm01
+	kvm02.Name, kvm02.Source = "kvm02", "qemu://kvm02.example.com/system"
+	there := lifecycle(1, 4, 1)
+	there.Connection = &kvm02
+	record(t, r.Bridge, lifecycle(1, 2, 0))
+	record(t, r.Bridge, there)
+	record(t, r.Bridge, lifecycle(1, 5, 3))
+	r.settled(t)
+	if n := len(bus.got()); n != 3 {
+		t.Errorf("the sink got %d events, want 3", n)
+	}
+	got := store.got()
+	if last := got[len(got)-1]; last.Connection.Name != "kvm02" || last.State.Code != schema.StateRunning {
+		t.Errorf("the last state stored is %+v of %s", last.State, last.Connection.Name)
 	}
 }
 

@@ -26,7 +26,7 @@ func TestConfigValidate(t *testing.T) {
 			Brokers: []string{"kafka1:9092", "[::1]:9093", "10.0.0.1:65535"}, Topic: "virt.{connection}.{kind}", Content: ContentStructured,
 			Compression: CompressionZstd, Create: &CreateConfig{Partitions: 12, Replication: 3},
 			SASL: SASLConfig{Mechanism: MechanismScramSHA512, Username: "u", Password: "p"}, TLS: &TLSConfig{CA: "ca.pem", Cert: "c.pem", Key: "k.pem"},
-			BatchBytes: 1 << 20, BatchEvents: 1, ConnectTimeout: time.Second, AckTimeout: time.Second,
+			BatchBytes: 1 << 20, BatchEvents: 1, Linger: time.Second, ConnectTimeout: time.Second, AckTimeout: time.Second,
 		}, nil},
 		{"defaults", Config{Brokers: brokers, Create: &CreateConfig{}}.WithDefaults(), nil},
 		{"no brokers", Config{}, []string{"kafka.brokers: missing; list the brokers, such as [127.0.0.1:9092]"}},
@@ -50,8 +50,9 @@ func TestConfigValidate(t *testing.T) {
 		{"too large batches", Config{Brokers: brokers, BatchBytes: 64<<20 + 1}, []string{
 			"kafka.batch_bytes: 67108865 bytes is out of range; write 1024 to 67108864, and no more than the topic's max.message.bytes",
 		}},
-		{"times", Config{Brokers: brokers, ConnectTimeout: time.Millisecond, AckTimeout: -time.Second}, []string{
+		{"times", Config{Brokers: brokers, ConnectTimeout: time.Millisecond, AckTimeout: -time.Second, Linger: 2 * time.Second}, []string{
 			"kafka.connect_timeout: 1ms is too short; write a duration such as 5s", "kafka.ack_timeout: -1s is too short; write a duration such as 5s",
+			"kafka.linger: 2s is out of range; write a duration up to 1s, such as 5ms",
 		}},
 		{"create", Config{Brokers: brokers, Create: &CreateConfig{Partitions: -1, Replication: 33}}, []string{
 			"kafka.create.partitions: -1 partitions are not possible; write a number from 1 to 10000",
@@ -105,6 +106,7 @@ sasl: {mechanism: SCRAM-SHA-512, username: virtcast, password: secret}
 tls: {ca: ca.pem, cert: client.pem, key: client.key}
 batch_bytes: 1000000
 batch_events: 500
+linger: 5ms
 connect_timeout: 1s
 ack_timeout: 30s
 `
@@ -116,7 +118,7 @@ ack_timeout: 30s
 		Brokers: []string{"kafka1:9092", "kafka2:9092"}, Topic: "virt.{kind}", Content: ContentStructured, Compression: CompressionZstd,
 		Create: &CreateConfig{Replication: 3}, SASL: SASLConfig{Mechanism: MechanismScramSHA512, Username: "virtcast", Password: "secret"},
 		TLS:        &TLSConfig{CA: "ca.pem", Cert: "client.pem", Key: "client.key"},
-		BatchBytes: 1_000_000, BatchEvents: 500, ConnectTimeout: time.Second, AckTimeout: 30 * time.Second,
+		BatchBytes: 1_000_000, BatchEvents: 500, Linger: 5 * time.Millisecond, ConnectTimeout: time.Second, AckTimeout: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)

@@ -24,7 +24,11 @@
 //
 // A producer id lives as long as the process. After a restart, events that were stored but not
 // known to be are stored again, with the same source and id. The same may happen when the broker has
-// forgotten or fenced the producer id; that is counted and logged.
+// fenced the producer id; that is counted and logged.
+//
+// A broker forgets a producer id one day (producer.id.expiration.ms) after the time of the last record, by the
+// record's own clock: that of the event. While events are caught up on that are older, a batch whose acknowledgement
+// is lost in the restart of a broker may be stored again, which nobody notices but the readers, by source and id.
 //
 // # Connections
 //

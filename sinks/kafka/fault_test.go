@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -224,4 +225,27 @@ func TestGapWaits(t *testing.T) {
 	if !slices.IsSorted(levels) || !slices.Contains(levels, 1) {
 		t.Errorf("the levels of the batches are %v", levels)
 	}
+}
+
+// A small delivery waits until enough time has passed since the one before it; a large one does not.
+func TestLinger(t *testing.T) {
+	c := single(t)
+	sink := c.watch(t, func(cfg *Config) { cfg.Linger = maxLinger })
+	sink.cfg.Linger = time.Hour // longer than the test may take
+	events := oneDomain(2 + worthwhile)
+	sink.deliver(t, events[:1])
+	sink.deliver(t, events[1:1+worthwhile])
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if n, err := sink.Deliver(ctx, events[1+worthwhile:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Deliver = %d, %v, want 0 and the context's error", n, err)
+	}
+	sink.cfg.Linger = 100 * time.Millisecond
+	begin := time.Now()
+	sink.begun = begin
+	sink.deliver(t, events[1+worthwhile:])
+	if took := time.Since(begin); took < 100*time.Millisecond {
+		t.Errorf("a delivery was made to wait for %v, want 100ms", took)
+	}
+	c.stores(t, events)
 }

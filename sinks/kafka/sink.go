@@ -34,6 +34,7 @@ type Sink struct {
 	cluster  *cluster
 	producer *producer
 	shipment shipment
+	begun    time.Time // when the last Deliver began to send
 }
 
 // New returns a sink that is not connected yet. The error is a fault of cfg, see
@@ -100,6 +101,9 @@ func (s *Sink) deliver(ctx context.Context, events []schema.Event, c cargo) (n i
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
+	if err := s.linger(ctx, len(events)); err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	s.shipment.events = events
 	n, err = s.producer.deliver(ctx, c)
@@ -113,6 +117,20 @@ func (s *Sink) deliver(ctx context.Context, events []schema.Event, c cargo) (n i
 		return n, sinks.Permanent(fmt.Errorf("event %s of %s: %w", events[n].ID(), events[n].Connection.Source, refused.err))
 	}
 	return n, s.explain(ctx, err)
+}
+
+// worthwhile is how many events are not made to wait for more: by far the most of the cost of a request is spread over them.
+const worthwhile = 100
+
+// linger waits until a small delivery may begin, see [Config.Linger]. Meanwhile the caller gathers events for the next.
+func (s *Sink) linger(ctx context.Context, events int) error {
+	if wait := s.cfg.Linger - time.Since(s.begun); wait > 0 && events < worthwhile {
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	s.begun = time.Now()
+	return nil
 }
 
 // Close ends the connections. A Deliver that is under way fails. It does not block

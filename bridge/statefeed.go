@@ -13,8 +13,8 @@ const primeEvents = 1000
 // stateFeed is what a pump needs to feed a store of states instead of a sink of events.
 //
 // First the store is primed with what was known when the program started, which tells as much as all records before the
-// offset start. Of those that the cursor has not passed, only the ones of domains that were not primed are still needed:
-// their tombstones.
+// offset start. Of those that the cursor has not passed, only the tombstones of domains that were not primed are still needed; what
+// such a domain was before, the store may have had and removed.
 //
 //	      cursor          start
 //	…─────┬───────────────┬──────────────►
@@ -61,7 +61,7 @@ func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
 	}
 	if r.Offset >= f.start {
 		f.primed = nil
-	} else if _, ok := f.primed[e.Domain.UUID]; ok {
+	} else if _, ok := f.primed[e.Domain.UUID]; ok || !e.State.Gone {
 		return false
 	}
 	*e = e.StateEvent()

@@ -125,7 +125,7 @@ func agrees(stored, actual string) bool {
 func TestStates(t *testing.T) {
 	d := lab.Libvirtd(t, lab.Options{})
 	d.Hold(t, lab.Test)
-	buses, metrics := stateSetup(t, connection{"test-host", d.URI(lab.Test)}, connection{"qemu-host", d.URI(lab.QEMU)})
+	buses, metrics, _ := stateSetup(t, connection{"test-host", d.URI(lab.Test)}, connection{"qemu-host", d.URI(lab.QEMU)})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)

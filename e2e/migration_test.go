@@ -28,7 +28,7 @@ func TestStateOfMigratingDomain(t *testing.T) {
 		lab.Require(t, "root") // Two session daemons share their guests.
 	}
 	names := []string{"host-a", "host-b"}
-	buses, metrics := stateSetup(t, connection{names[0], hosts[0].URI(lab.QEMU)}, connection{names[1], hosts[1].URI(lab.QEMU)})
+	buses, metrics, _ := stateSetup(t, connection{names[0], hosts[0].URI(lab.QEMU)}, connection{names[1], hosts[1].URI(lab.QEMU)})
 	guest := lab.PuppetGuest(t, hosts[0], "puppet")
 	guest.Virsh(t, "start")
 	awaitStored(t, metrics)
@@ -96,7 +96,7 @@ func TestStatesOfMigratingDomains(t *testing.T) {
 	for i := range hosts {
 		hosts[i], uris[i] = peer(t, names[i]+".example.com")
 	}
-	buses, metrics := stateSetup(t, connection{names[0], uris[0]}, connection{names[1], uris[1]})
+	buses, metrics, _ := stateSetup(t, connection{names[0], uris[0]}, connection{names[1], uris[1]})
 	at := make([]int, domains) // the host of each domain
 	since := make([]time.Time, domains)
 	for n := range at {

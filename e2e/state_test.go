@@ -19,8 +19,8 @@ import (
 )
 
 // stateSetup runs virtcast on hypervisors with both sinks and the stores beside them, and returns how to read
-// both, and the address of the metrics.
-func stateSetup(t *testing.T, connections ...connection) (buses []bus, metrics string) {
+// both, the address of the metrics, and the process.
+func stateSetup(t *testing.T, connections ...connection) (buses []bus, metrics string, v *lab.VirtcastProcess) {
 	t.Helper()
 	server, kafka := lab.NATS(t, lab.NATSOptions{}), lab.Kafka(t, lab.KafkaOptions{})
 	metrics = freeAddr(t)
@@ -37,9 +37,9 @@ func stateSetup(t *testing.T, connections ...connection) (buses []bus, metrics s
   - name: log
     kafka: {brokers: [%q], topic: virt.events, create: {partitions: 4}, state_topic: %s}
 `, server.URL, streamName, stateBucket, kafka.Bootstrap()[0], stateTopic)
-	v := lab.Virtcast(t, config.String(), lab.VirtcastOptions{})
+	v = lab.Virtcast(t, config.String(), lab.VirtcastOptions{})
 	awaitWatching(t, v, 1, names...)
-	return []bus{natsBus(t, server.URL), kafkaBus(kafka.Bootstrap(), "virt.events")}, metrics
+	return []bus{natsBus(t, server.URL), kafkaBus(kafka.Bootstrap(), "virt.events")}, metrics, v
 }
 
 // awaitStored waits until everything that was recorded is where it belongs.
@@ -129,7 +129,7 @@ func unnumbered(world map[string]known) map[string]known {
 func TestJoinLate(t *testing.T) {
 	const domains, joins = 40, 5
 	h, uri := peer(t, "kvm01.example.com")
-	buses, metrics := stateSetup(t, connection{"host", uri})
+	buses, metrics, _ := stateSetup(t, connection{"host", uri})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
@@ -194,4 +194,77 @@ func TestJoinLate(t *testing.T) {
 	if err := group.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestStatesSurviveKills kills virtcast with -9 while its stores are behind, again and again: no store goes back to an older state, and
+// both end with the states that the hypervisor has.
+func TestStatesSurviveKills(t *testing.T) {
+	const domains, kills = 40, 6
+	h, uri := peer(t, "kvm01.example.com")
+	buses, metrics, v := stateSetup(t, connection{"host", uri})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	group, ctx := errgroup.WithContext(ctx)
+	var stores []*store
+	for n := range kills {
+		living, die := context.WithTimeout(ctx, 300*time.Millisecond)
+		churn(living, h, domains)
+		die()
+		if stores == nil {
+			awaitStored(t, metrics)
+			for _, b := range buses {
+				stores = append(stores, b.watch(ctx, t, group))
+			}
+			continue
+		}
+		// What happens while virtcast is down is lost to it: only what is recorded can be compared.
+		awaitRecorded(t, metrics)
+		v.Kill9(t)
+		v.Start(t)
+		awaitWatching(t, v, n+1, "host")
+	}
+	for n := range domains {
+		if _, err := h.Define(churnDomain(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{}
+	for uuid, k := range truth(h) {
+		want[uuid] = k.state + " on host"
+	}
+	awaitStored(t, metrics)
+	for _, s := range stores {
+		lab.Eventually(t, lab.Patience, func() error {
+			if diff := cmp.Diff(want, s.places()); diff != "" {
+				return fmt.Errorf("%s (-hypervisor +stored)\n%s", s.name, diff)
+			}
+			return nil
+		})
+		if s.back != nil {
+			t.Error(s.back)
+		}
+	}
+	stop()
+	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// awaitRecorded waits until virtcast has recorded what there was to read.
+func awaitRecorded(t *testing.T, metrics string) {
+	t.Helper()
+	last := -1.0
+	lab.Eventually(t, lab.Patience, func() error {
+		got, err := scrape(t, metrics)
+		if err != nil {
+			return err
+		}
+		recorded := got.sum("virtcast_recorded_total")
+		if recorded != last {
+			last = recorded
+			time.Sleep(20 * time.Millisecond) // far more than one record takes
+			return fmt.Errorf("%.0f events are recorded, and more may be", recorded)
+		}
+		return nil
+	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // benchDeliver is how many events the bare sink gets at a time: about as many as a pump brings when there is a backlog.
-const benchDeliver = 2000
+const benchDeliver = 5000
 
 // BenchmarkEndToEndKafka brings events from a firehose, which is a libvirtd's protocol on a unix socket, through the driver, the
 // registry, the journal with its fsyncs and the sink to a real broker, and compares with the bare sink, which

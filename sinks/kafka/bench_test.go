@@ -24,7 +24,7 @@ const (
 	// benchRound is how many events each contestant publishes in its turn.
 	benchRound = 50_000
 	// benchDeliver is how many events one Deliver gets, about as many as a pump brings when there is a backlog.
-	benchDeliver = 2000
+	benchDeliver = 5000
 	// benchWarmUp is how many turns come before those that count: a broker's virtual machine compiles its code then.
 	benchWarmUp = 4
 )
@@ -252,4 +252,3 @@ func javaRate(b *testing.B, cluster *lab.KafkaCluster, compression Compression, 
 	}
 	return rate
 }
-

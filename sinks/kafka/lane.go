@@ -5,20 +5,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
-// maxRequest bounds the batches of one request, in bytes; a single batch may be larger.
-const maxRequest = 16 << 20
+// maxRequest is the size, before compression, from which on a request takes no more batches. It is small enough for there
+// to be others to make while the broker is busy with it, and large enough for their number not to matter.
+const maxRequest = 1 << 20
 
 // acksAll asks for the acknowledgement of all in-sync replicas.
 const acksAll = -1
 
-// lane sends what is on its way to the partitions that one broker leads: one request at a time,
-// with one batch of each partition. Its partitions are nobody else's while it runs.
+// lane sends what is on its way to the partitions that one broker leads: one request at a time, with one batch of
+// some partitions. While the broker is at it, the batches of other partitions are made. The partitions are nobody
+// else's while the lane runs.
 type lane struct {
 	producer   *producer
 	broker     node
@@ -26,33 +31,40 @@ type lane struct {
 	encoder    *encoder
 	compressor compressor
 
-	sending []*partition
-	readers []bytes.Reader
-	request rawproduce.Request
-	// err is why the broker could not be asked.
+	// sending are the partitions in the request that is under way, coming those in the next. turn counts the
+	// partitions that were looked at, so that each has its turn.
+	sending, coming []*partition
+	turn            int
+	readers         []bytes.Reader
+	request         rawproduce.Request
+	// err is why the broker could not be asked, or a batch not be made.
 	err error
 }
 
 // run sends until nothing is left, or nothing more can be sent in this round.
 func (l *lane) run(ctx context.Context) {
-	l.err = nil
-	for {
-		if l.err = l.collect(); l.err != nil || len(l.sending) == 0 {
-			return
+	l.coming = l.coming[:0]
+	for l.err = l.collect(); l.err == nil && len(l.coming) > 0; {
+		l.sending, l.coming = l.coming, l.sending[:0]
+		l.err = l.send(ctx)
+		for _, part := range l.sending {
+			part.sending = false
 		}
-		if l.err = l.send(ctx); l.err != nil {
-			return
+		if l.err == nil && len(l.coming) == 0 {
+			l.err = l.collect() // There may be more for the same partitions.
 		}
 	}
 }
 
-// collect chooses the batches of the next request, and makes those that are not made yet.
+// collect chooses the batches of the next request among the partitions that are not in the present one, and makes those that are not
+// made yet.
 func (l *lane) collect() error {
 	p := l.producer
-	l.sending = l.sending[:0]
 	size := 0
-	for _, part := range l.partitions {
-		if part.stopped != nil || size >= maxRequest {
+	for range l.partitions {
+		part := l.partitions[l.turn%len(l.partitions)]
+		l.turn++
+		if part.stopped != nil || part.sending {
 			continue
 		}
 		if !part.pending {
@@ -64,16 +76,29 @@ func (l *lane) collect() error {
 				continue
 			}
 		}
-		l.sending = append(l.sending, part)
-		size += len(part.batch.wire)
+		l.coming = append(l.coming, part)
+		if size += part.batch.size(); size >= maxRequest {
+			break
+		}
 	}
 	return nil
 }
 
-// send sends the request and takes in the answer.
+// send sends the request, makes the batches of the next one, and takes in the answer.
 func (l *lane) send(ctx context.Context) error {
+	for _, part := range l.sending {
+		part.sending = true
+	}
 	l.makeRequest()
-	m, sent, err := l.producer.cluster.ask(ctx, l.broker, &l.request)
+	var (
+		asking sync.WaitGroup
+		m      protocol.Message
+		sent   bool
+		err    error
+	)
+	asking.Go(func() { m, sent, err = l.producer.cluster.ask(ctx, l.broker, &l.request) })
+	making := l.collect()
+	asking.Wait()
 	if err != nil {
 		for _, part := range l.sending {
 			part.doubtful = part.doubtful || sent
@@ -96,7 +121,7 @@ func (l *lane) send(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return making
 }
 
 // makeRequest puts the batches into a request, one topic after the other.
@@ -105,6 +130,7 @@ func (l *lane) makeRequest() {
 		l.readers = make([]bytes.Reader, len(l.sending))
 	}
 	l.readers = l.readers[:len(l.sending)]
+	slices.SortStableFunc(l.sending, func(a, b *partition) int { return strings.Compare(a.topic.name, b.topic.name) })
 	topics := l.request.Topics[:0]
 	var last *topic
 	for i, part := range l.sending {

@@ -69,6 +69,8 @@ type partition struct {
 	// refused is looked for.
 	maxBytes, maxCount int
 
+	sending bool // in the request that is under way
+
 	// What a round of sending has come to.
 	stopped  error // why nothing more is sent to it in this round
 	fatal    bool  // an operator has to do something

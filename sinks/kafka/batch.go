@@ -39,7 +39,6 @@ type header struct {
 
 // record is one Kafka record. A nil value is a tombstone.
 type record struct {
-	topic   []byte
 	key     []byte
 	value   []byte
 	headers []header

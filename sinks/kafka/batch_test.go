@@ -231,7 +231,7 @@ func FuzzBatch(f *testing.F) {
 			want = append(want, asRead(r))
 		}
 		b := seal(t, compressions[int(c)%len(compressions)], producerID{1, 0}, sequence, records...)
-		same := cmp.Comparer(func(a, b []byte) bool { return bytes.Equal(a, b) })
+		same := cmp.Comparer(bytes.Equal)
 		got, _ := readKafkaGo(t, b.wire)
 		if diff := cmp.Diff(want, got, same); diff != "" {
 			t.Errorf("kafka-go (-want +got):\n%s", diff)

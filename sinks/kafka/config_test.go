@@ -19,7 +19,7 @@ func TestConfigValidate(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		cfg  Config
-		want []string // path: problem; cure
+		want []string // the faults
 	}{
 		{"smallest", Config{Brokers: brokers}, nil},
 		{"whole", Config{

@@ -108,6 +108,7 @@ func (s *Sink) codeHint(c code) string {
 			return fmt.Sprintf("allow user %q Describe and Write on the topic (kafka-acls.sh --add --allow-principal User:%[1]s "+
 				"--producer --topic …)", s.cfg.SASL.Username)
 		}
+	default:
 	}
 	return hint
 }

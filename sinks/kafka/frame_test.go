@@ -207,7 +207,7 @@ func FuzzAnswer(f *testing.F) {
 func FuzzFrame(f *testing.F) {
 	f.Add(encodeAnswer(f, 8, 1, samples()[2]))
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
-	f.Fuzz(func(t *testing.T, wire []byte) {
+	f.Fuzz(func(_ *testing.T, wire []byte) {
 		r := newFrames(bytes.NewReader(wire))
 		for id := int32(1); ; id++ {
 			if _, err := r.read(protocol.Produce, 8, id, samples()[2]); err != nil {

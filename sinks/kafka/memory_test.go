@@ -29,7 +29,7 @@ func TestOtherEventsAfterFailure(t *testing.T) {
 		}
 	}
 	fault.Remove()
-	var last = source.Take(size)
+	last := source.Take(size)
 	sink.deliver(t, last)
 	sink.deliver(t, source.Take(size))
 	if got := len(sink.producer.done); got != 0 {

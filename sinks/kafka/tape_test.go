@@ -45,26 +45,17 @@ type tape struct {
 	sent  []sent
 	reply func(s sent) (code, bool) // nil, or false: the cluster answers itself
 	empty int                       // how many requests are answered with nothing
-	// requests counts requests of any kind, by key.
-	requests map[int16]int
 }
 
 // record begins to record the produce requests to a cluster.
 func (c *testCluster) record() *tape {
-	t := &tape{cluster: c, requests: map[int16]int{}}
+	t := &tape{cluster: c}
 	c.ControlKey(int16(kmsg.Produce), t.produce)
-	c.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
-		c.KeepControl()
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.requests[r.Key()]++
-		return nil, nil, false
-	})
 	return t
 }
 
 // produce answers a request if reply answers for any batch in it.
-func (t *tape) produce(r kmsg.Request) (kmsg.Response, error, bool) {
+func (t *tape) produce(r kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // What a control looks like.
 	t.cluster.KeepControl()
 	request := r.(*kmsg.ProduceRequest)
 	t.mu.Lock()
@@ -117,13 +108,6 @@ func (t *tape) batches() []sent {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.sent)
-}
-
-// count returns how many requests of a kind there were.
-func (t *tape) count(key kmsg.Key) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.requests[int16(key)]
 }
 
 // watched is a sink whose metrics can be read.

@@ -211,8 +211,7 @@ func (c *cluster) inspect(ctx context.Context, t *topic) error {
 	misfit := func(problem, hint string) error {
 		return &Error{Op: "topic " + t.name, Err: errors.New(problem), Hint: hint}
 	}
-	switch {
-	case f.MinInsync > f.Replicas:
+	if f.MinInsync > f.Replicas {
 		return misfit(fmt.Sprintf("min.insync.replicas is %d, but it has %d replicas, so that nothing is ever acknowledged", f.MinInsync, f.Replicas),
 			fmt.Sprintf("set min.insync.replicas to %d or less", max(1, f.Replicas-1)))
 	}

@@ -131,8 +131,11 @@ func TestStatesOfSequences(t *testing.T) {
 			{5, 1, 7, "shutoff/destroyed transient gone"}, // the test driver keeps the id
 		},
 		"without ids": {
-			define, {2, 0, -1, "running/booted persistent"}, {0, 1, -1, "running/booted persistent"},
-			{1, 0, -1, "running/booted transient"}, {5, 1, -1, "shutoff/destroyed transient gone"},
+			define,
+			{2, 0, -1, "running/booted persistent"},
+			{0, 1, -1, "running/booted persistent"},
+			{1, 0, -1, "running/booted transient"},
+			{5, 1, -1, "shutoff/destroyed transient gone"},
 		},
 		"nobody knows whether it is transient": {
 			{2, 0, 7, "running/booted"}, {5, 1, -1, "shutoff/destroyed"}, {2, 0, 8, "running/booted"},

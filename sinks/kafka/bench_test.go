@@ -180,10 +180,11 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 		stored sync.WaitGroup
 		failed atomic.Pointer[error]
 	)
+	transport := &kafkago.Transport{}
 	w := &kafkago.Writer{
 		Addr: kafkago.TCP(cluster.Bootstrap()...), Topic: benchTopic(b, cluster, "writer", compression), Balancer: kafkago.Murmur2Balancer{},
 		RequiredAcks: kafkago.RequireAll, Async: true, BatchSize: 10_000, BatchBytes: 1<<20 - 4096, BatchTimeout: 10 * time.Millisecond,
-		Compression: kafkago.Compression(codes[compression]), Transport: &kafkago.Transport{},
+		Compression: codes[compression], Transport: transport,
 		Completion: func(messages []kafkago.Message, err error) {
 			if err != nil {
 				failed.Store(&err)
@@ -195,7 +196,7 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 		if err := w.Close(); err != nil {
 			b.Error(err)
 		}
-		w.Transport.(*kafkago.Transport).CloseIdleConnections() //nolint:errcheck // it is one, see above
+		transport.CloseIdleConnections()
 	})
 	var messages []kafkago.Message
 	eachRecord(events, func(r *record) {

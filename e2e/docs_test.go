@@ -89,9 +89,9 @@ func example(path string) (string, error) {
 	return strings.Join(lines, ""), nil
 }
 
-// docs/kafka.md speaks of every key of the configuration and every metric, and configs/virtcast.yaml shows every
-// key: whoever adds one is reminded here.
-func TestKafkaPageIsComplete(t *testing.T) {
+// The pages of NATS and Kafka speak of every key and metric, and the sample configuration shows every key: whoever adds
+// one is reminded here.
+func TestPagesAreComplete(t *testing.T) {
 	text := func(path string) string {
 		t.Helper()
 		data, err := os.ReadFile(path)
@@ -100,28 +100,30 @@ func TestKafkaPageIsComplete(t *testing.T) {
 		}
 		return string(data)
 	}
-	page, sample := text("../docs/kafka.md"), text("../configs/virtcast.yaml")
-	_, kafka, ok := strings.Cut(sample, "    kafka:\n")
-	if !ok {
-		t.Fatal("configs/virtcast.yaml has no Kafka sink")
-	}
-	kafka, _, _ = strings.Cut(kafka, "\n  - name:")
-	keys := regexp.MustCompile(`yaml:"(\w+)"`).FindAllStringSubmatch(text("../sinks/kafka/config.go"), -1)
-	metrics := regexp.MustCompile(`"(virtcast_kafka_\w+)"`).FindAllStringSubmatch(text("../sinks/kafka/metrics.go"), -1)
-	if len(keys) == 0 || len(metrics) == 0 {
-		t.Fatalf("found %d keys and %d metrics in the source: this test no longer knows it", len(keys), len(metrics))
-	}
-	for _, key := range keys {
-		if !regexp.MustCompile(`\b` + key[1] + `\b`).MatchString(page) {
-			t.Errorf("docs/kafka.md does not speak of %s", key[1])
+	for _, bus := range []string{"nats", "kafka"} {
+		page, sample := text("../docs/"+bus+".md"), text("../configs/virtcast.yaml")
+		_, section, ok := strings.Cut(sample, "    "+bus+":\n")
+		if !ok {
+			t.Fatalf("configs/virtcast.yaml has no sink of %s", bus)
 		}
-		if !strings.Contains(kafka, key[1]+":") {
-			t.Errorf("the Kafka sink of configs/virtcast.yaml does not show %s", key[1])
+		section, _, _ = strings.Cut(section, "\n  - name:")
+		keys := regexp.MustCompile(`yaml:"(\w+)"`).FindAllStringSubmatch(text("../sinks/"+bus+"/config.go"), -1)
+		metrics := regexp.MustCompile(`"(virtcast_`+bus+`_\w+)"`).FindAllStringSubmatch(text("../sinks/"+bus+"/metrics.go"), -1)
+		if len(keys) == 0 || len(metrics) == 0 {
+			t.Fatalf("found %d keys and %d metrics in the source of %s: this test no longer knows it", len(keys), len(metrics), bus)
 		}
-	}
-	for _, metric := range metrics {
-		if !strings.Contains(page, "| `"+metric[1]+"` |") {
-			t.Errorf("docs/kafka.md does not explain %s", metric[1])
+		for _, key := range keys {
+			if !regexp.MustCompile(`\b` + key[1] + `\b`).MatchString(page) {
+				t.Errorf("docs/%s.md does not speak of %s", bus, key[1])
+			}
+			if !strings.Contains(section, key[1]+":") {
+				t.Errorf("the sink of %s in configs/virtcast.yaml does not show %s", bus, key[1])
+			}
+		}
+		for _, metric := range metrics {
+			if !strings.Contains(page, "| `"+metric[1]+"` |") {
+				t.Errorf("docs/%s.md does not explain %s", bus, metric[1])
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/virtcast/virtcast/schema"
@@ -55,7 +56,8 @@ func parseTopic(text string) (template, error) {
 		case "kind":
 			p.value = kindPart
 		default:
-			return nil, fmt.Errorf("{%s} is not a placeholder", name)
+			quoted := strconv.Quote(name) // It may hold anything.
+			return nil, fmt.Errorf("{%s} is not a placeholder", quoted[1:len(quoted)-1])
 		}
 		if open > 0 {
 			t = append(t, part{text: rest[:open]})

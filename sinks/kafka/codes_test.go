@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -157,6 +158,60 @@ func TestRenewInDoubt(t *testing.T) {
 	r := sinktest.Check(events, stored)
 	if len(stored) != 30 || r.Duplicates != 10 || r.Lost+r.Inversions+r.Strange != 0 {
 		t.Errorf("%d events are stored: %+v, want 10 duplicates", len(stored), r)
+	}
+}
+
+// A connection that is cut leaves a batch in doubt too.
+func TestRenewAfterCut(t *testing.T) {
+	c := single(t)
+	sink := c.watch(t)
+	events := oneDomain(20)
+	sink.deliver(t, events[:10])
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		return nil, errors.New("cut"), true
+	})
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidProducerEpoch})
+	sink.deliver(t, events[10:])
+	if n := sink.mayRepeat(); n != 10 {
+		t.Errorf("%d events may be stored twice, want 10", n)
+	}
+	c.stores(t, events) // In truth nothing was.
+}
+
+// A batch that is refused for what is in it after an earlier attempt was stored: its halves must not be taken for
+// that attempt.
+func TestSplitInDoubt(t *testing.T) {
+	c := single(t)
+	sink := c.watch(t)
+	events := oneDomain(20)
+	poison(events, 15)
+	sink.deliver(t, events[:10])
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}) // stored
+	attempts := 0
+	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		p := r.(*kmsg.ProduceRequest).Topics[0].Partitions[0]
+		if attempts++; attempts == 1 || !isPoison(sent{0, p.Records}) {
+			return nil, nil, false
+		}
+		response := r.ResponseKind().(*kmsg.ProduceResponse)
+		rt, rp := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
+		rt.Topic, rp.ErrorCode = DefaultTopic, int16(codeMessageTooLarge)
+		rt.Partitions = append(rt.Partitions, rp)
+		response.Topics = append(response.Topics, rt)
+		return response, nil, true
+	})
+	n, err := sink.Deliver(t.Context(), events[10:])
+	if n != 5 || !sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 5 and a permanent error", n, err)
+	}
+	sink.deliver(t, events[16:])
+	if n := sink.mayRepeat(); n != 10 {
+		t.Errorf("%d events may be stored twice, want 10", n)
+	}
+	r := sinktest.Check(events, c.events(t, DefaultTopic))
+	if r.Lost+r.Inversions+r.Strange > 0 || r.Duplicates != 9 {
+		t.Errorf("stored events: %+v, want 9 duplicates", r)
 	}
 }
 

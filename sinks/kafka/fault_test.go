@@ -45,6 +45,58 @@ func TestLeaderMoves(t *testing.T) {
 	c.stores(t, all)
 }
 
+// A broker that is cut off from the others, and says that it still leads, is not asked alone.
+func TestStaleBroker(t *testing.T) {
+	c := startCluster(t, kfake.SeedTopics(1, DefaultTopic))
+	if err := c.MoveTopicPartition(DefaultTopic, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	sink := c.watch(t)
+	events := oneDomain(30)
+	sink.deliver(t, events[:10])
+	c.answerMetadata(t, func(*kmsg.MetadataResponse) {}, 0) // what is true now, for ever
+	if err := c.MoveTopicPartition(DefaultTopic, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	sink.deliver(t, events[10:20])
+	sink.deliver(t, events[20:])
+	c.stores(t, events)
+}
+
+// A leader that does not answer is left as soon as there is another: when a delivery has failed, the next asks for leaders first.
+func TestStuckLeader(t *testing.T) {
+	c := startCluster(t, kfake.SeedTopics(1, DefaultTopic))
+	if err := c.MoveTopicPartition(DefaultTopic, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	sink := c.watch(t, func(cfg *Config) { cfg.AckTimeout = 300 * time.Millisecond })
+	events := oneDomain(20)
+	sink.deliver(t, events[:10])
+	stuck := make(chan struct{})
+	defer close(stuck)
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if c.CurrentNode() == 0 {
+			c.SleepControl(func() { <-stuck })
+		}
+		return nil, nil, false
+	})
+	n, err := sink.Deliver(t.Context(), events[10:])
+	if n != 0 || sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
+	}
+	oneLine(t, err, "no answer within 300ms", "the broker is stuck")
+	if err := c.MoveTopicPartition(DefaultTopic, 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	sink.deliver(t, events[10:])
+	if took := time.Since(begin); took > 5*time.Second { // the age of metadata is a minute
+		t.Errorf("a delivery to the new leader took %v", took)
+	}
+	c.stores(t, events)
+}
+
 // While a partition has no leader, deliveries fail for a reason that is given; then they go on.
 func TestNoLeader(t *testing.T) {
 	c := single(t)

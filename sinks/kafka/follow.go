@@ -53,7 +53,7 @@ func Follow(ctx context.Context, cfg Config, opts FollowOptions, handle func(Mes
 	partitions, err := s.cluster.locate(ctx, s.shipment.template, opts)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // ctx's end is how following ends
+			return nil // ctx's end is how following ends
 		}
 		return s.explain(ctx, err)
 	}

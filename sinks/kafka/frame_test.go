@@ -239,7 +239,7 @@ func TestNotABroker(t *testing.T) {
 				}
 			}()
 			defer func() { <-served }()
-			defer listener.Close()
+			defer func() { _ = listener.Close() }()
 			s := newSink(t, Config{Brokers: []string{listener.Addr().String()}, ConnectTimeout: 5 * time.Second})
 			n, err := s.Deliver(t.Context(), sinktest.NewSource(1, 1).Take(1))
 			if n != 0 || sinktest.IsPermanent(err) {

@@ -168,7 +168,7 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	const hint = "start the broker, or correct brokers"
 	for _, test := range []accessCase{
 		{"nobody listens", Config{Brokers: []string{closed.Addr().String()}}, false, false, []string{"broker " + closed.Addr().String(), "connection refused", hint}},

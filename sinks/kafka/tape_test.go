@@ -201,8 +201,8 @@ func single(t testing.TB) *testCluster {
 	return startCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, DefaultTopic))
 }
 
-// answerMetadata makes the cluster give the answers about topics that it gives now, with changes, until stop.
-func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse)) (stop func()) {
+// answerMetadata makes the cluster, or only some of its brokers, give the answers about topics that it gives now, with changes, until stop.
+func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse), brokers ...int32) (stop func()) {
 	t.Helper()
 	// A control cannot ask the cluster that it holds up.
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
@@ -217,7 +217,7 @@ func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataRes
 	change(answer)
 	stopped := atomic.Bool{}
 	c.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		if stopped.Load() {
+		if stopped.Load() || len(brokers) > 0 && !slices.Contains(brokers, c.CurrentNode()) {
 			return nil, nil, false
 		}
 		c.KeepControl()

@@ -239,7 +239,9 @@ func (f *deadLetterFlags) list(out io.Writer, c *Config) error {
 			return json.NewEncoder(out).Encode(view)
 		}
 		if lines++; lines == 1 {
-			fmt.Fprintln(table, "NUMBER\tTIME\tSINK\tEVENT\tTYPE\tDOMAIN\tREASON")
+			if _, err := fmt.Fprintln(table, "NUMBER\tTIME\tSINK\tEVENT\tTYPE\tDOMAIN\tREASON"); err != nil {
+				return err
+			}
 		}
 		id, kind, domain := "-", "-", "-"
 		if e != nil {

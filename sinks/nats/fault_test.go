@@ -19,6 +19,9 @@ import (
 // faultEvents is how many events flow through each fault test. 50,000 take minutes with the race detector.
 var faultEvents = flag.Int("fault-events", 5_000, "events in each fault test")
 
+// maxFaults bounds the faults of a test, so that a slow machine comes to an end between them.
+const maxFaults = 60
+
 // runFault delivers events while fault is called again and again, and checks what is stored.
 func runFault(t *testing.T, cfg Config, readURL string, fault func()) {
 	t.Helper()
@@ -48,6 +51,10 @@ func runFault(t *testing.T, cfg Config, readURL string, fault func()) {
 		case r = <-done:
 			waiting = false
 		default:
+			if faults == maxFaults {
+				r, waiting = <-done, false
+				break
+			}
 			fault()
 			faults++
 		}

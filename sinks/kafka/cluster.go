@@ -38,7 +38,7 @@ type cluster struct {
 	metrics *metrics
 
 	mu     sync.Mutex // guards what follows
-	links  map[node]*link
+	links  map[socket]*link
 	failed map[node]bool // could not be connected to, or did not answer, the last time
 	closed bool
 
@@ -69,114 +69,13 @@ type topic struct {
 
 func newCluster(cfg Config, u use, log *slog.Logger, m *metrics) *cluster {
 	c := &cluster{
-		cfg: cfg, use: u, log: log, metrics: m, links: map[node]*link{}, failed: map[node]bool{},
+		cfg: cfg, use: u, log: log, metrics: m, links: map[socket]*link{}, failed: map[node]bool{},
 		addresses: map[node]string{}, topics: map[string]*topic{},
 	}
 	for i, address := range cfg.Brokers {
 		c.addresses[seed(i)] = address
 	}
 	return c
-}
-
-// link returns the connection to a node, and makes one if there is none.
-func (c *cluster) link(ctx context.Context, n node) (*link, error) {
-	c.mu.Lock()
-	l, closed := c.links[n], c.closed
-	c.mu.Unlock()
-	switch {
-	case closed:
-		return nil, ErrClosed
-	case l != nil:
-		return l, nil
-	}
-	address, ok := c.addresses[n]
-	if !ok {
-		return nil, &codeError{code: codeLeaderNotAvailable, what: fmt.Sprintf("broker %d", n)}
-	}
-	l, err := dial(ctx, &c.cfg, address)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		c.note(n, false)
-		return nil, &brokerError{address, err}
-	}
-	c.metrics.connects.Inc()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		l.close()
-		return nil, ErrClosed
-	}
-	c.links[n] = l
-	return l, nil
-}
-
-// brokerError says which broker an error is about.
-type brokerError struct {
-	address string
-	err     error
-}
-
-func (e *brokerError) Error() string { return "broker " + e.address + ": " + e.err.Error() }
-func (e *brokerError) Unwrap() error { return e.err }
-
-// note remembers whether a node has answered.
-func (c *cluster) note(n node, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if ok {
-		delete(c.failed, n)
-	} else {
-		c.failed[n] = true
-	}
-}
-
-// drop closes a connection that must not be used any more.
-func (c *cluster) drop(n node, l *link) {
-	c.mu.Lock()
-	if c.links[n] == l {
-		delete(c.links, n)
-	}
-	c.mu.Unlock()
-	l.close()
-}
-
-// dropAll closes every connection.
-func (c *cluster) dropAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, l := range c.links {
-		l.close()
-	}
-	clear(c.links)
-}
-
-// close ends all connections for good.
-func (c *cluster) close() {
-	c.mu.Lock()
-	c.closed = true
-	c.mu.Unlock()
-	c.dropAll()
-}
-
-// ask sends a request to one node. After an error the request may have been carried out, if sent is set.
-func (c *cluster) ask(ctx context.Context, n node, m protocol.Message) (answer protocol.Message, sent bool, err error) {
-	l, err := c.link(ctx, n)
-	if err != nil {
-		return nil, false, err
-	}
-	answer, err = l.roundTrip(ctx, c.cfg.AckTimeout, m)
-	if err != nil {
-		c.drop(n, l)
-		if ctx.Err() == nil {
-			c.note(n, false)
-			err = &brokerError{c.addresses[n], err}
-		}
-		return nil, true, err
-	}
-	c.note(n, true)
-	return answer, true, nil
 }
 
 // askAny sends a request to whichever node answers. When none does, the error is the one that says most.
@@ -191,7 +90,7 @@ func (c *cluster) askController(ctx context.Context, m protocol.Message) (protoc
 	if c.addresses[c.controller] == "" {
 		return c.askAny(ctx, m)
 	}
-	answer, _, err := c.ask(ctx, c.controller, m)
+	answer, _, err := c.ask(ctx, socket{node: c.controller}, m)
 	return answer, err
 }
 
@@ -199,7 +98,7 @@ func (c *cluster) askController(ctx context.Context, m protocol.Message) (protoc
 func (c *cluster) askFirst(ctx context.Context, m protocol.Message) (protocol.Message, node, error) {
 	var worst error
 	for _, n := range c.candidates() {
-		answer, _, err := c.ask(ctx, n, m)
+		answer, _, err := c.ask(ctx, socket{node: n}, m)
 		if err == nil {
 			return answer, n, nil
 		}
@@ -240,7 +139,7 @@ func (c *cluster) candidates() []node {
 			return 3
 		case c.doubted && n == c.source:
 			return 2
-		case c.links[n] != nil:
+		case c.links[socket{node: n}] != nil:
 			return 0
 		}
 		return 1
@@ -303,36 +202,17 @@ func (c *cluster) refresh(ctx context.Context) error {
 // doubt makes the next refresh ask another broker than the last one did, and soon.
 func (c *cluster) doubt() { c.refreshed, c.doubted = time.Time{}, true }
 
-// adopt makes connections to configured addresses those of the brokers there, and closes the others: brokers are known now.
-func (c *cluster) adopt() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i, address := range c.cfg.Brokers {
-		l := c.links[seed(i)]
-		if l == nil {
-			continue
-		}
-		delete(c.links, seed(i))
-		for n := range c.addresses {
-			if n >= 0 && l != nil && c.addresses[n] == address && c.links[n] == nil {
-				c.links[n], l = l, nil
-			}
-		}
-		if l != nil {
-			l.close()
-		}
-	}
-}
-
 // forget removes a broker that has left, or has moved to another address.
 func (c *cluster) forget(n node) {
 	delete(c.addresses, n)
 	c.mu.Lock()
-	l := c.links[n]
+	defer c.mu.Unlock()
 	delete(c.failed, n)
-	c.mu.Unlock()
-	if l != nil {
-		c.drop(n, l)
+	for s, l := range c.links {
+		if s.node == n {
+			l.close()
+			delete(c.links, s)
+		}
 	}
 }
 

@@ -10,7 +10,7 @@
 // id and a sequence by which the broker drops what it has already:
 //
 //	Deliver ─► route by key ─► partition 0: [batch, sequence 40] ─┐
-//	                       ├─► partition 1: [batch, sequence 17] ─┼─► one request per broker
+//	                       ├─► partition 1: [batch, sequence 17] ─┼─► one request per connection
 //	                       └─► partition 2: [batch, sequence  3] ─┘
 //
 // A batch whose fate is unknown when Deliver returns is kept, and is the first thing
@@ -32,6 +32,7 @@
 //
 // # Connections
 //
-// There is one connection per broker that is needed. It carries one request at a time, is closed at the
-// first error, and is made again when it is needed. No goroutine of this package outlives a call.
+// There are at most two connections to each broker that is needed. Each carries one request at a time, with batches of
+// its own half of the partitions; is closed at the first error, and is made again when it is needed. No goroutine of this
+// package outlives a call.
 package kafka

@@ -21,12 +21,16 @@ const maxRequest = 1 << 20
 // acksAll asks for the acknowledgement of all in-sync replicas.
 const acksAll = -1
 
-// lane sends what is on its way to the partitions that one broker leads: one request at a time, with one batch of
-// some partitions. While the broker is at it, the batches of other partitions are made. The partitions are nobody
-// else's while the lane runs.
+// lanesPerBroker is how many lanes share the partitions of a broker. A broker does one request of a connection at a time, to
+// the last replica's acknowledgement; with two, it has another to do while the replicas, or this client, are busy.
+const lanesPerBroker = 2
+
+// lane sends what is on its way to some of the partitions that one broker leads: one request at a time, with one batch of
+// some of them. While the broker is at it, the batches of others are made. The partitions are nobody else's while
+// the lane runs.
 type lane struct {
 	producer   *producer
-	broker     node
+	socket     socket
 	partitions []*partition
 	encoder    *encoder
 	compressor compressor
@@ -96,7 +100,7 @@ func (l *lane) send(ctx context.Context) error {
 		sent   bool
 		err    error
 	)
-	asking.Go(func() { m, sent, err = l.producer.cluster.ask(ctx, l.broker, &l.request) })
+	asking.Go(func() { m, sent, err = l.producer.cluster.ask(ctx, l.socket, &l.request) })
 	making := l.collect()
 	asking.Wait()
 	if err != nil {

@@ -119,7 +119,7 @@ func (c *cluster) offsetOnce(ctx context.Context, p *partition, request *listoff
 	if p.leader == noLeader {
 		return 0, &codeError{code: codeLeaderNotAvailable, what: p.String()}
 	}
-	m, _, err := c.ask(ctx, p.leader, request)
+	m, _, err := c.ask(ctx, socket{node: p.leader}, request)
 	if err != nil {
 		return 0, err
 	}

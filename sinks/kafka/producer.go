@@ -239,19 +239,27 @@ func (p *producer) round(ctx context.Context) (progress, fatal bool, err error) 
 	return progress, fatal, err
 }
 
-// laneOf adds a partition to the lane of its leader.
+// laneOf adds a partition to the lane of its leader that has the fewest.
 func (p *producer) laneOf(lanes []*lane, part *partition) []*lane {
+	var best *lane
+	number := 0
 	for _, l := range lanes {
-		if l.broker == part.leader {
-			l.partitions = append(l.partitions, part)
-			return lanes
+		if l.socket.node == part.leader {
+			number++
+			if best == nil || len(l.partitions) < len(best.partitions) {
+				best = l
+			}
 		}
+	}
+	if number == lanesPerBroker {
+		best.partitions = append(best.partitions, part)
+		return lanes
 	}
 	if len(lanes) == len(p.lanes) {
 		p.lanes = append(p.lanes, &lane{producer: p, encoder: newEncoder(p.content)})
 	}
 	l := p.lanes[len(lanes)]
-	l.broker, l.partitions = part.leader, append(l.partitions[:0], part)
+	l.socket, l.partitions = socket{part.leader, number}, append(l.partitions[:0], part)
 	return append(lanes, l)
 }
 

@@ -215,6 +215,26 @@ func TestSplitInDoubt(t *testing.T) {
 	}
 }
 
+// A batch that was kept from an earlier delivery, and is refused now for what is in it.
+func TestSplitOfKeptBatch(t *testing.T) {
+	c := single(t)
+	tape := c.record()
+	sink := c.watch(t)
+	events := oneDomain(20)
+	poison(events, 7)
+	tape.fail(19, 1000)
+	if n, err := sink.Deliver(t.Context(), events); n != 0 || err == nil || sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
+	}
+	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
+	n, err := sink.Deliver(t.Context(), events)
+	if n != 7 || !sinktest.IsPermanent(err) {
+		t.Fatalf("Deliver = %d, %v, want 7 and a permanent error", n, err)
+	}
+	sink.deliver(t, events[8:])
+	c.stores(t, slices.Delete(events, 7, 8))
+}
+
 // A batch that was stored although the broker said otherwise is not stored again.
 func TestStoredInDoubt(t *testing.T) {
 	c := single(t)

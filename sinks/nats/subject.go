@@ -2,6 +2,7 @@ package nats
 
 import (
 	"fmt"
+	"strconv"
 	"slices"
 	"strings"
 
@@ -61,7 +62,8 @@ func parseSubject(template string) (*subject, error) {
 		name := rest[open+1 : open+end]
 		value := slices.Index(placeholderNames[1:], name) + 1
 		if value == 0 {
-			return nil, fmt.Errorf("{%s} is not a placeholder", name)
+			quoted := strconv.Quote(name)
+			return nil, fmt.Errorf("{%s} is not a placeholder", quoted[1:len(quoted)-1])
 		}
 		if open > 0 {
 			s.parts = append(s.parts, part{text: rest[:open]})

@@ -23,8 +23,9 @@ import (
 const (
 	// benchRound is how many events each contestant publishes in its turn.
 	benchRound = 50_000
-	// benchDeliver is how many events one Deliver gets, about as many as a pump brings when there is a backlog.
-	benchDeliver = 5000
+	// benchDeliver is how many events one Deliver gets: as many as the Writer may put into a batch, and twice as many
+	// as a pump brings when there is a backlog.
+	benchDeliver = 10_000
 	// benchWarmUp is how many turns come before those that count: a broker's virtual machine compiles its code then.
 	benchWarmUp = 4
 )

@@ -109,6 +109,9 @@ func probeLocal(ctx context.Context) []ConnectionConfig {
 	var found []ConnectionConfig
 	drivers := libvirtDrivers(slog.New(slog.DiscardHandler))
 	for _, candidate := range candidates {
+		if candidate.Name == "session" && os.Geteuid() == 0 {
+			continue // For root libvirt has one daemon: its session is what the system has already.
+		}
 		driver, err := drivers(candidate)
 		if err != nil {
 			continue

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,24 +20,18 @@ func TestBrokerOutage(t *testing.T) {
 	length := lab.Soak(t, 15*time.Second)
 	lab.JavaClasses(t) // fetched before the clock runs
 	kafka, nats := lab.Kafka(t, lab.KafkaOptions{}), lab.NATS(t, lab.NATSOptions{})
-	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
-	defer hypervisor.Close()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "sock")
-	if _, err := hypervisor.Listen("unix", socket); err != nil {
-		t.Fatal(err)
-	}
+	source, uri := hypervisor(t, libvirttest.Options{Hostname: "kvm01.example.com"})
 	metrics := freeAddr(t)
 	s := setup{
-		connections: []connection{{"kvm01", "test+unix:///default?socket=" + socket}},
+		connections: []connection{{"kvm01", uri}},
 		kafka:       kafka, topic: clusterTopic, partitions: clusterPartitions, metrics: metrics,
 	}
-	lab.Virtcast(t, s.config(nats.URL, filepath.Join(dir, "data")), lab.VirtcastOptions{})
+	lab.Virtcast(t, s.config(nats.URL, t.TempDir()), lab.VirtcastOptions{})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	fire := make(chan libvirttest.FirehoseResult, 1)
 	go func() {
-		result, _ := hypervisor.Firehose(ctx, libvirttest.FirehoseOptions{Domains: clusterDomains, Rate: outageRate, Batch: 16})
+		result, _ := source.Firehose(ctx, libvirttest.FirehoseOptions{Domains: clusterDomains, Rate: outageRate, Batch: 16})
 		fire <- result
 	}()
 	awaitSink(t, metrics, "log", outageRate)

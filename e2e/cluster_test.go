@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,18 +33,12 @@ func TestCluster(t *testing.T) {
 	length := lab.Soak(t, 45*time.Second)
 	lab.JavaClasses(t) // fetched before the clock runs
 	cluster := lab.Kafka(t, lab.KafkaOptions{Brokers: 3, Config: []string{"unclean.leader.election.enable=false"}})
-	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
-	defer hypervisor.Close()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "sock")
-	if _, err := hypervisor.Listen("unix", socket); err != nil {
-		t.Fatal(err)
-	}
+	source, uri := hypervisor(t, libvirttest.Options{Hostname: "kvm01.example.com"})
 	metrics := freeAddr(t)
 	lab.Virtcast(t, fmt.Sprintf(`
 data_dir: %q
 connections:
-  - {name: kvm01, uri: "test+unix:///default?socket=%s"}
+  - {name: kvm01, uri: %q}
 sinks:
   - name: log
     kafka:
@@ -53,13 +46,13 @@ sinks:
       compression: zstd
       create: {partitions: %d, replication: 3}
 metrics: {listen: %q}
-`, filepath.Join(dir, "data"), socket, strings.Join(cluster.Bootstrap(), ", "), clusterPartitions, metrics), lab.VirtcastOptions{})
+`, t.TempDir(), uri, strings.Join(cluster.Bootstrap(), ", "), clusterPartitions, metrics), lab.VirtcastOptions{})
 
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	fire := make(chan libvirttest.FirehoseResult, 1)
 	go func() {
-		result, _ := hypervisor.Firehose(ctx, libvirttest.FirehoseOptions{Domains: clusterDomains, Rate: clusterRate, Batch: 64})
+		result, _ := source.Firehose(ctx, libvirttest.FirehoseOptions{Domains: clusterDomains, Rate: clusterRate, Batch: 64})
 		fire <- result
 	}()
 	awaitDelivered(t, metrics, 1) // now there is a topic

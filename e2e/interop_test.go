@@ -63,13 +63,13 @@ func TestInterop(t *testing.T) {
 	broker, server := lab.Kafka(t, lab.KafkaOptions{}), lab.NATS(t, lab.NATSOptions{})
 	d := lab.Libvirtd(t, lab.Options{})
 	d.Hold(t, lab.Test)
-	peer, socket := oddPeer(t)
+	peer, oddURI := hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU})
 	dir := t.TempDir()
 	reference := filepath.Join(dir, "events.jsonl")
 
 	var config strings.Builder
 	fmt.Fprintf(&config, "data_dir: %q\nlog: {level: debug, format: json}\n", dir)
-	fmt.Fprintf(&config, "connections:\n  - {name: host, uri: %q}\n  - {name: odd, uri: %q}\n", d.URI(lab.Test), socket)
+	fmt.Fprintf(&config, "connections:\n  - {name: host, uri: %q}\n  - {name: odd, uri: %q}\n", d.URI(lab.Test), oddURI)
 	fmt.Fprintf(&config, "sinks:\n  - {name: file, jsonl: {path: %q}}\n", reference)
 	fill := strings.NewReplacer(
 		"$nats", server.URL, "$kafka", broker.Bootstrap()[0], "$tokens", "{connection}.{uuid}.{kind}.{event}.{detail}")
@@ -97,7 +97,11 @@ func TestInterop(t *testing.T) {
 	sent := awaitEvents(t, reference, 6*(len(oddNames)+1)+1+2*len(oddestNames))
 	checkSent(t, sent)
 
-	partitions := javaPartitions(t, sent)
+	var keys []string
+	for _, e := range sent {
+		keys = append(keys, e["partitionkey"].(string))
+	}
+	partitions := officialPartitions(t, keys, 12) // what create: {} makes
 	for _, p := range places {
 		bus, place, _ := strings.Cut(p.name, "-")
 		for _, c := range consumers {
@@ -126,18 +130,6 @@ func TestInterop(t *testing.T) {
 			})
 		}
 	}
-}
-
-// oddPeer starts a hypervisor that lets pass what none does, and returns the URI that reaches it.
-func oddPeer(t *testing.T) (peer *libvirttest.Server, uri string) {
-	t.Helper()
-	peer = libvirttest.NewServer(libvirttest.Options{Flavor: libvirttest.FlavorQEMU})
-	t.Cleanup(peer.Close)
-	socket := filepath.Join(t.TempDir(), "socket")
-	if _, err := peer.Listen("unix", socket); err != nil {
-		t.Fatal(err)
-	}
-	return peer, "qemu+unix:///system?socket=" + socket
 }
 
 // live takes a domain through its life: six events.
@@ -279,26 +271,6 @@ func natsSubject(first string, e *printed) string {
 		words[3], words[4], words[5] = "lifecycle", strings.TrimSuffix(what, ".v1"), e.Extensions["detail"]
 	}
 	return strings.Join(words, ".")
-}
-
-// javaPartitions returns the partition of each partitionkey, as the official Java client chooses it.
-func javaPartitions(t *testing.T, sent []map[string]any) map[string]int {
-	t.Helper()
-	var keys []string
-	for _, e := range sent {
-		keys = append(keys, e["partitionkey"].(string))
-	}
-	cmd := lab.Java(t, "Partitions", "12") // what create: {} makes
-	cmd.Stdin = strings.NewReader(strings.Join(keys, "\n") + "\n")
-	partitions := map[string]int{}
-	for i, line := range strings.Fields(lab.Output(t, cmd)) {
-		var partition int
-		if _, err := fmt.Sscan(line, &partition); err != nil {
-			t.Fatal(err)
-		}
-		partitions[keys[i]] = partition
-	}
-	return partitions
 }
 
 // byKey returns the events of each partitionkey in their order: across keys there is none.

@@ -94,7 +94,7 @@ func TestStatesOfMigratingDomains(t *testing.T) {
 	hosts, names := make([]*libvirttest.Server, 2), []string{"host-a", "host-b"}
 	uris := make([]string, 2)
 	for i := range hosts {
-		hosts[i], uris[i] = peer(t, names[i]+".example.com")
+		hosts[i], uris[i] = hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: names[i] + ".example.com"})
 	}
 	buses, metrics, _ := stateSetup(t, connection{names[0], uris[0]}, connection{names[1], uris[1]})
 	at := make([]int, domains) // the host of each domain

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -55,18 +54,6 @@ func awaitStored(t *testing.T, metrics string) {
 		}
 		return nil
 	})
-}
-
-// peer starts a hypervisor that speaks libvirtd's protocol on a socket, and returns the URI that reaches it.
-func peer(t *testing.T, hostname string) (h *libvirttest.Server, uri string) {
-	t.Helper()
-	h = libvirttest.NewServer(libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: hostname})
-	t.Cleanup(h.Close)
-	socket := filepath.Join(t.TempDir(), "socket")
-	if _, err := h.Listen("unix", socket); err != nil {
-		t.Fatal(err)
-	}
-	return h, "qemu+unix:///system?socket=" + socket
 }
 
 func churnDomain(n int) (name string, uuid schema.UUID) {
@@ -128,7 +115,7 @@ func unnumbered(world map[string]known) map[string]known {
 // so that holes do occur.
 func TestJoinLate(t *testing.T) {
 	const domains, joins = 40, 5
-	h, uri := peer(t, "kvm01.example.com")
+	h, uri := hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: "kvm01.example.com"})
 	buses, metrics, _ := stateSetup(t, connection{"host", uri})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -200,7 +187,7 @@ func TestJoinLate(t *testing.T) {
 // both end with the states that the hypervisor has.
 func TestStatesSurviveKills(t *testing.T) {
 	const domains, kills = 40, 6
-	h, uri := peer(t, "kvm01.example.com")
+	h, uri := hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: "kvm01.example.com"})
 	buses, metrics, v := stateSetup(t, connection{"host", uri})
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()

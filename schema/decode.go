@@ -92,7 +92,10 @@ func (m *message) event() (Event, error) {
 			return Event{}, fmt.Errorf("data: %w", err)
 		}
 	}
-	return e, m.checkAgreement(&e, eventToken)
+	if err := m.checkAgreement(&e, eventToken); err != nil {
+		return Event{}, err
+	}
+	return e, nil
 }
 
 // checkForm checks the attributes that have one legal form.

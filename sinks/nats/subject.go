@@ -2,8 +2,8 @@ package nats
 
 import (
 	"fmt"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/virtcast/virtcast/schema"

@@ -1,0 +1,24 @@
+package e2e
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+)
+
+// hypervisor starts one that speaks libvirtd's protocol on a unix socket, for what no real one does or does so fast, and
+// returns it with the URI that reaches it. It ends with the test.
+func hypervisor(t *testing.T, options libvirttest.Options) (h *libvirttest.Server, uri string) {
+	t.Helper()
+	h = libvirttest.NewServer(options)
+	t.Cleanup(h.Close)
+	socket := filepath.Join(t.TempDir(), "socket")
+	if _, err := h.Listen("unix", socket); err != nil {
+		t.Fatal(err)
+	}
+	if options.Flavor == libvirttest.FlavorQEMU {
+		return h, "qemu+unix:///system?socket=" + socket
+	}
+	return h, "test+unix:///default?socket=" + socket
+}

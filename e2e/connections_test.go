@@ -57,6 +57,7 @@ func TestThreeConnections(t *testing.T) {
 	s.expect(t, guest, []string{"started/booted", "suspended/paused"})
 	qemus.Start(t)
 	awaitWatching(t, v, 2, "qemu-host")
+	puppet.AwaitDaemon(t)
 	puppet.AwaitBoot(t)
 	puppet.Do(t, 'p')
 	s.expect(t, puppet.UUID, append(started, "shutdown/guest", "stopped/shutdown"))

@@ -99,6 +99,13 @@ func (g *Guest) AwaitBoot(t testing.TB) {
 	Eventually(t, commandTimeout, func() error { return g.do('.', echoTimeout) })
 }
 
+// AwaitDaemon waits until the daemon, which has been started again, talks to the guest's emulator. Before, it
+// does not notice what the guest does.
+func (g *Guest) AwaitDaemon(t testing.TB) {
+	t.Helper()
+	g.Virsh(t, "qemu-monitor-command", "--hmp", "info status") // waits for the daemon's own work on the guest
+}
+
 // Do gives the guest one command and waits for its echo: p powers off, s and d suspend to
 // memory and disk, r resets, f is a triple fault, c and l report a panic (crashed, crash
 // loaded), w lets the watchdog run out, t moves the clock by an hour, b writes 2 MiB to the disk.

@@ -40,6 +40,7 @@ const (
 //     defaults, as many records in memory as a turn has, and batches of up to 1 MiB.
 //   - The Writer gets finished messages, a few hundred at a time, and sends asynchronously batches of up to 10,000 messages
 //     and 1 MiB, after 10 ms at the latest.
+//   - The limit is finished batches, sent as they are: what the broker takes at most on this machine.
 //
 // The contestants take turns, since the speed of a machine varies, and begin in another order each time. The
 // ratios are the sink's rate over the others', the medians of all turns. java/s is Kafka's own producer-perf-test, for scale: the same
@@ -70,6 +71,7 @@ func benchmarkPublish(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 		sinkContestant(b, cluster, compression, events),
 		franzContestant(b, cluster, compression, events),
 		writerContestant(b, cluster, compression, events),
+		limitContestant(b, cluster, compression, events),
 	}
 	sink := contestants[0]
 	for range benchWarmUp {
@@ -120,7 +122,7 @@ func ratio(a, b []time.Duration) float64 {
 // benchTopic makes a topic of its own for a contestant.
 func benchTopic(b *testing.B, cluster *lab.KafkaCluster, contestant string, compression Compression) string {
 	name := contestant + "." + string(compression)
-	cluster.CreateTopic(b, lab.KafkaTopic{Name: name, Partitions: 12})
+	cluster.CreateTopic(b, lab.KafkaTopic{Name: name, Partitions: limitPartitions})
 	return name
 }
 

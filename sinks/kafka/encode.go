@@ -24,8 +24,12 @@ type encoder struct {
 	text    []byte            // all header values, one after the other
 	ends    []int             // where each value ends in text
 	names   map[string]string // attribute name to header name
+	order   []headerName      // those of the last record, in order: the next one's are the same, nearly always
 	visit   func(name string, value []byte)
 }
+
+// headerName is the name of an attribute and of its header.
+type headerName struct{ attribute, header string }
 
 func newEncoder(content Content) *encoder {
 	c := &encoder{binary: content != ContentStructured, names: map[string]string{dataContentTypeName: contentTypeHeader}}
@@ -69,13 +73,23 @@ func (c *encoder) finish(e *schema.Event, value []byte) *record {
 
 // attribute adds a CloudEvents attribute as a header.
 func (c *encoder) attribute(name string, value []byte) {
-	h, ok := c.names[name]
-	if !ok {
-		h = attributePrefix + name
-		c.names[name] = h
-	}
 	c.text = append(c.text, value...)
-	c.header(h)
+	c.header(c.nameOf(name))
+}
+
+// nameOf returns the name of the header of the next attribute. Looking each up in the map would make encode a tenth slower.
+func (c *encoder) nameOf(attribute string) string {
+	next := len(c.ends)
+	if next < len(c.order) && c.order[next].attribute == attribute {
+		return c.order[next].header
+	}
+	h, ok := c.names[attribute]
+	if !ok {
+		h = attributePrefix + attribute
+		c.names[attribute] = h
+	}
+	c.order = append(c.order[:next], headerName{attribute, h})
+	return h
 }
 
 // header ends the header value that was appended to c.text.

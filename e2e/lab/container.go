@@ -80,10 +80,20 @@ func (c *ContainerDomain) Virsh(t testing.TB, command string, args ...string) st
 	return c.daemon.Virsh(t, LXC, append([]string{command, c.Name}, args...)...)
 }
 
+// endInit waits until the first child of a controller is what the container runs, and no more the controller's
+// own preparation of it, and kills it.
+const endInit = `
+while :; do
+	init=$(cat "/proc/$1/task/$1/children")
+	[ "$(cat "/proc/${init% }/comm")" != sleep ] || break
+	sleep 0.05
+done
+exec kill -9 $init`
+
 // EndInit ends the container's first process, as if it had come to its end.
 func (c *ContainerDomain) EndInit(t testing.TB) {
 	t.Helper()
-	c.daemon.Run(t, "/bin/sh", "-c", `kill -9 $(cat "/proc/$1/task/$1/children")`, "kill", c.controller(t))
+	c.daemon.Run(t, "/bin/sh", "-c", endInit, "kill", c.controller(t))
 }
 
 // KillController kills libvirt_lxc, the process that looks after the container, with SIGKILL.

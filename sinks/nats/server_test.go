@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -112,10 +113,7 @@ func readStream(t testing.TB, url string, options ...natsgo.Option) []schema.Eve
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	stream, err := js.Stream(ctx, "VIRTCAST")
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := openStream(ctx, t, js)
 	total := int(stream.CachedInfo().State.Msgs)
 	events := make([]schema.Event, 0, total)
 	if total == 0 {
@@ -138,6 +136,22 @@ func readStream(t testing.TB, url string, options ...natsgo.Option) []schema.Eve
 		events = append(events, decode(t, m.Subject(), m.Headers(), m.Data()))
 	}
 	return events
+}
+
+// openStream looks at the stream. What is asked while the stream has no leader is never answered, so it asks again.
+func openStream(ctx context.Context, t testing.TB, js jetstream.JetStream) jetstream.Stream {
+	t.Helper()
+	for {
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		stream, err := js.Stream(once, "VIRTCAST")
+		cancel()
+		if err == nil {
+			return stream
+		}
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // decode reads an event in either content mode, and holds its subject.

@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // Content types of messages. A reader must tell structured from binary by the
 // part before the semicolon, without regard to case.
 const (
@@ -10,6 +12,11 @@ const (
 	// SpecVersion is the version of CloudEvents.
 	SpecVersion = "1.0"
 )
+
+// IsStructured reports whether a message with that content type is in structured mode.
+func IsStructured(contentType string) bool {
+	return strings.HasPrefix(strings.ToLower(contentType), "application/cloudevents")
+}
 
 // Names of the extension attributes. docs/events.md says what each means.
 const (

@@ -120,6 +120,9 @@ func orderControl(ctx context.Context, dataDir string, action deadLetterAction, 
 // orderLetters carries out an order on the dead letters of a data directory: by the virtcast that uses it, or, where none
 // does, on the journal itself.
 func orderLetters(ctx context.Context, c *Config, action deadLetterAction, ids []uint64) (n int, err error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
 	j, err := journal.Open(journalDir(c), journal.Options{MaxBytes: int64(c.Journal.MaxBytes)})
 	if errors.Is(err, journal.ErrLocked) {
 		return orderControl(ctx, c.DataDir, action, ids)

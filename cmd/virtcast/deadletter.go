@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -117,7 +116,7 @@ func (f *deadLetterFlags) newChange(action deadLetterAction, short, long, done s
 			if err != nil {
 				return err
 			}
-			n, err := change(c.Context(), config, action, ids)
+			n, err := orderLetters(c.Context(), config, action, ids)
 			if n > 0 || err == nil {
 				if _, err := fmt.Fprintf(c.OutOrStdout(), "%d dead letters %s\n", n, done); err != nil {
 					return err
@@ -166,12 +165,14 @@ func (f *deadLetterFlags) chosen(c *Config, args []string) ([]uint64, error) {
 		return nil, usageError{errors.New("--sink goes with --all")}
 	case !f.all && len(args) == 0:
 		return nil, usageError{errors.New("give the numbers of dead letters (see virtcast deadletter list), or --all")}
-	case !f.all:
-		return parseIDs(args)
 	}
-	var ids []uint64
-	err := eachLetter(c, func(d journal.DeadLetter) error {
-		if f.sink == "" || f.sink == d.Reader {
+	ids, err := parseIDs(args)
+	if err != nil {
+		return nil, err
+	}
+	// Also where numbers are given: a directory without a journal must not become one.
+	err = eachLetter(c, func(d journal.DeadLetter) error {
+		if f.all && (f.sink == "" || f.sink == d.Reader) {
 			ids = append(ids, d.ID)
 		}
 		return nil
@@ -288,16 +289,4 @@ func show(out io.Writer, c *Config, ids []uint64) error {
 		}
 	}
 	return err
-}
-
-// change retries or drops letters.
-func change(ctx context.Context, c *Config, action deadLetterAction, ids []uint64) (int, error) {
-	// A directory without a journal must not become one.
-	if err := eachLetter(c, func(journal.DeadLetter) error { return nil }); err != nil {
-		return 0, err
-	}
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	return orderLetters(ctx, c, action, ids)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -93,13 +92,12 @@ func (c Config) dialer() (*kafka.Dialer, error) {
 
 // reader returns what reads a partition from its start on. It has started nothing.
 func (c Config) reader(dialer *kafka.Dialer, p located) *kafka.Reader {
-	r := kafka.NewReader(kafka.ReaderConfig{
+	return kafka.NewReader(kafka.ReaderConfig{
 		Brokers: c.Brokers, Topic: p.topic, Partition: p.partition, Dialer: dialer,
 		QueueCapacity: followRoom, MinBytes: 1, MaxBytes: 16 << 20, MaxWait: 500 * time.Millisecond,
 		ReadBackoffMin: 100 * time.Millisecond, ReadBackoffMax: 2 * time.Second,
 		ReadLagInterval: -1, IsolationLevel: kafka.ReadCommitted, MaxAttempts: 2,
 	})
-	return r
 }
 
 // followRoom is how many records of a partition may wait.
@@ -221,8 +219,7 @@ func newMessage(r *kafka.Message) Message {
 	for _, h := range r.Headers {
 		headers[h.Key] = string(h.Value)
 	}
-	structured := strings.HasPrefix(strings.ToLower(headers[contentTypeHeader]), "application/cloudevents")
-	if structured || headers[attributePrefix+"specversion"] == "" {
+	if schema.IsStructured(headers[contentTypeHeader]) || headers[attributePrefix+"specversion"] == "" {
 		m.Event, m.Err = schema.Decode(r.Value)
 	} else {
 		m.Event, m.Err = schema.DecodeBinary(func(name string) string {

@@ -3,7 +3,6 @@ package kafka
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -207,9 +206,7 @@ func (l *lane) outcome() (err error, fatal bool) { //nolint:revive // The flag b
 		}
 	}
 	if err == nil {
-		err = l.err
-		var e *codeError
-		fatal = errors.As(err, &e) && e.code.lookup().verdict == operator
+		err, fatal = l.err, isFatal(l.err)
 	}
 	return err, fatal
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -161,8 +160,7 @@ func (o FollowOptions) consumer() jetstream.OrderedConsumerConfig {
 // newMessage decodes either content mode.
 func newMessage(subject string, header natsgo.Header, data []byte) Message {
 	m := Message{Subject: subject}
-	structured := strings.HasPrefix(strings.ToLower(header.Get(contentTypeHeader)), "application/cloudevents")
-	if structured || header.Get(attributePrefix+"specversion") == "" {
+	if schema.IsStructured(header.Get(contentTypeHeader)) || header.Get(attributePrefix+"specversion") == "" {
 		m.Event, m.Err = schema.Decode(data)
 	} else {
 		m.Event, m.Err = schema.DecodeBinary(func(name string) string { return header.Get(attributePrefix + name) }, data)

@@ -8,8 +8,8 @@ import (
 
 // Bounds of a [Backoff] that sets none.
 const (
-	DefaultMin = 50 * time.Millisecond
-	DefaultMax = 5 * time.Second
+	defaultLow = 50 * time.Millisecond
+	defaultHigh = 5 * time.Second
 )
 
 // Backoff is an exponential back-off with full jitter: each wait is between 0 and a ceiling,
@@ -17,9 +17,9 @@ const (
 // the same moment. The zero value uses the default bounds. It is not safe for concurrent
 // use.
 type Backoff struct {
-	// Min is the first ceiling; 0 means [DefaultMin].
+	// Min is the first ceiling; 0 means 50 ms.
 	Min time.Duration
-	// Max is the highest ceiling; 0 means [DefaultMax], or Min if that is longer.
+	// Max is the highest ceiling; 0 means 5 s, or Min if that is longer.
 	Max time.Duration
 
 	ceiling time.Duration // of the wait before; 0 before the first
@@ -47,10 +47,10 @@ func (b *Backoff) Reset() { b.ceiling = 0 }
 func (b *Backoff) bounds() (lowest, highest time.Duration) {
 	lowest, highest = b.Min, b.Max
 	if lowest <= 0 {
-		lowest = DefaultMin
+		lowest = defaultLow
 	}
 	if highest <= 0 {
-		highest = max(DefaultMax, lowest)
+		highest = max(defaultHigh, lowest)
 	}
 	return lowest, highest
 }

@@ -85,7 +85,7 @@ func (e *Episode) Failed(ctx context.Context, err error, args ...any) (begins bo
 	if !begins {
 		attrs = append(attrs, keyFor, now.Sub(e.began).Round(time.Second))
 	}
-	e.log.Log(ctx, level, message, attrs...)
+	e.log.Log(ctx, level, message, attrs...) //nolint:sloglint // The messages are constants of the caller.
 	return begins
 }
 
@@ -108,7 +108,7 @@ func (e *Episode) Recovered(ctx context.Context, args ...any) (ends bool) {
 	took, ends := e.Stop()
 	if ends {
 		attrs := append([]any{keyFor, took.Round(time.Millisecond)}, args...)
-		e.log.InfoContext(ctx, e.messages.End, attrs...)
+		e.log.InfoContext(ctx, e.messages.End, attrs...) //nolint:sloglint // As above.
 	}
 	return ends
 }

@@ -29,7 +29,7 @@ func TestBackoff(t *testing.T) {
 		ceilings []time.Duration
 	}{
 		"bounds":      {Backoff{Min: 10, Max: 65}, []time.Duration{10, 20, 40, 65, 65}},
-		"defaults":    {Backoff{}, []time.Duration{DefaultMin, 2 * DefaultMin, 4 * DefaultMin}},
+		"defaults":    {Backoff{}, []time.Duration{defaultLow, 2 * defaultLow, 4 * defaultLow}},
 		"long min":    {Backoff{Min: time.Hour}, []time.Duration{time.Hour, time.Hour}},
 		"max < min":   {Backoff{Min: 10, Max: 5}, []time.Duration{5, 5}},
 		"no overflow": {Backoff{Min: 1 << 61, Max: 1<<63 - 2}, []time.Duration{1 << 61, 1 << 62, 1<<63 - 2, 1<<63 - 2}},
@@ -299,8 +299,10 @@ func TestShared(t *testing.T) {
 		s.Failed(t.Context(), "kvm3", io.EOF)
 		s.Failed(t.Context(), "kvm1", io.EOF)
 		time.Sleep(time.Second)
-		if s.Recovered(t.Context(), "kvm1") || s.Recovered(t.Context(), "kvm1") || s.Recovered(t.Context(), "kvm4") {
-			t.Error("the episode ends while two parties fail")
+		for _, party := range []string{"kvm1", "kvm1", "kvm4"} {
+			if s.Recovered(t.Context(), party) {
+				t.Errorf("the recovery of %s ends the episode while two parties fail", party)
+			}
 		}
 		if _, stopped := s.Stop("kvm2"); stopped {
 			t.Error("the episode stops while one party fails")

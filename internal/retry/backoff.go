@@ -8,7 +8,7 @@ import (
 
 // Bounds of a [Backoff] that sets none.
 const (
-	defaultLow = 50 * time.Millisecond
+	defaultLow  = 50 * time.Millisecond
 	defaultHigh = 5 * time.Second
 )
 

@@ -91,7 +91,7 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 		return appendType(dst, e.Kind, e.Observation.Event)
 	case attrSubject:
 		if e.Kind.Family() == FamilyDomain {
-			return e.Domain.UUID.AppendText36(dst)
+			return e.Object.UUID.AppendText36(dst)
 		}
 	case attrTime:
 		return appendTime(dst, e.Received)
@@ -101,7 +101,7 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 		}
 	case attrPartitionKey:
 		if e.Kind.Family() == FamilyDomain {
-			return e.Domain.UUID.AppendText36(dst)
+			return e.Object.UUID.AppendText36(dst)
 		}
 		return appendClean(dst, e.connection().Name)
 	case attrSequence:

@@ -72,7 +72,7 @@ type benchData struct {
 func dataOf(e *Event) *benchData {
 	var d benchData
 	d.Connection.Name, d.Connection.URI, d.Connection.Hostname = e.Connection.Name, e.Connection.URI, e.Connection.Hostname
-	d.Domain.UUID, d.Domain.Name, d.Domain.ID = e.Domain.UUID, e.Domain.Name, e.Domain.ID
+	d.Domain.UUID, d.Domain.Name, d.Domain.ID = e.Object.UUID, e.Object.Name, e.Object.ID
 	d.Event, d.EventCode = EventName(e.Kind, e.Observation.Event), e.Observation.Event
 	d.Detail, d.DetailCode = DetailName(e.Kind, e.Observation.Event, e.Detail), e.Detail
 	return &d

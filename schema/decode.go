@@ -222,7 +222,7 @@ func decodeData(data []byte, o *Observation) error {
 		if d.Domain == nil {
 			return errors.New("no domain")
 		}
-		o.Domain = Domain{UUID: d.Domain.UUID, Name: d.Domain.Name, ID: d.Domain.ID}
+		o.Object = Object{UUID: d.Domain.UUID, Name: d.Domain.Name, ID: d.Domain.ID}
 	}
 	row := o.Kind.row()
 	if row == nil {

@@ -23,7 +23,7 @@ func lifecycleEvent(event, detail int32) Event {
 		Observation: Observation{
 			Connection: testConnection,
 			Kind:       KindLifecycle,
-			Domain:     Domain{UUID: testUUID, Name: "web-1", ID: 7},
+			Object:     Object{UUID: testUUID, Name: "web-1", ID: 7},
 			Event:      event,
 			Detail:     detail,
 			Received:   time.Date(2026, 3, 14, 15, 9, 26, 535_897_932, time.UTC),
@@ -70,9 +70,9 @@ func testEvents() []testEvent {
 	stopped := lifecycleEvent(5, 5)
 	stopped.Synthetic = true
 	stopped.UnobservedSince = time.Date(2026, 3, 14, 15, 9, 0, 0, time.UTC)
-	stopped.Domain.ID = -1
+	stopped.Object.ID = -1
 	odd := lifecycleEvent(0, 0)
-	odd.Domain.Name = "caf\u00e9 \"100%\"\\\t\u0000\u2028<&>"
+	odd.Object.Name = "caf\u00e9 \"100%\"\\\t\u0000\u2028<&>"
 	return []testEvent{
 		{"lifecycle-started", lifecycleEvent(2, 0)},
 		{"lifecycle-shutdown-guest", lifecycleEvent(6, 1)},

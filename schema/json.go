@@ -51,11 +51,11 @@ func AppendData(dst []byte, e *Event) []byte {
 	dst = append(dst, '}')
 	if e.Kind.Family() == FamilyDomain {
 		dst = append(dst, `,"domain":{"uuid":"`...)
-		dst = e.Domain.UUID.AppendText36(dst)
+		dst = e.Object.UUID.AppendText36(dst)
 		dst = append(dst, `","name":`...)
-		dst = appendString(dst, e.Domain.Name)
+		dst = appendString(dst, e.Object.Name)
 		dst = append(dst, `,"id":`...)
-		dst = strconv.AppendInt(dst, int64(e.Domain.ID), 10)
+		dst = strconv.AppendInt(dst, int64(e.Object.ID), 10)
 		dst = append(dst, '}')
 	}
 	if row := e.Kind.row(); row != nil {

@@ -18,9 +18,9 @@ type Connection struct {
 	Source string
 }
 
-// Domain is a domain as an event names it. UUID is its only stable identity;
+// Object is a domain as an event names it. UUID is its only stable identity;
 // Name may change (rename) and ID is -1 while the domain is inactive.
-type Domain struct {
+type Object struct {
 	UUID UUID
 	Name string
 	ID   int32
@@ -31,8 +31,8 @@ type Domain struct {
 type Observation struct {
 	Connection *Connection
 	Kind       Kind
-	// Domain is the zero Domain for kinds of [FamilyConnection].
-	Domain Domain
+	// Object is the zero Object for kinds of [FamilyConnection].
+	Object Object
 	// Event and Detail are the numbers on the wire (virDomainEventType and its
 	// detail for lifecycle); 0 for kinds without them. Unknown numbers are kept.
 	Event, Detail int32
@@ -97,9 +97,9 @@ type Event struct {
 	State State
 }
 
-// DomainState is a domain and its state, as listed by a hypervisor.
-type DomainState struct {
-	Domain
+// ListedDomain is a domain and its state, as listed by a hypervisor.
+type ListedDomain struct {
+	Object
 	// State and Reason are virDomainState and its reason, as numbers.
 	State, Reason int32
 }

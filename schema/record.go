@@ -71,7 +71,7 @@ func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	if sinks != nil {
 		flags |= recordSinks
 	}
-	if e.Domain != (Domain{}) {
+	if e.Object != (Object{}) {
 		flags |= recordDomain
 	}
 	if !e.UnobservedSince.IsZero() {
@@ -103,9 +103,9 @@ func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	dst = appendRecordString(dst, c.Hostname)
 	dst = appendRecordString(dst, c.Source)
 	if flags&recordDomain != 0 {
-		dst = append(dst, e.Domain.UUID[:]...)
-		dst = appendRecordString(dst, e.Domain.Name)
-		dst = binary.AppendVarint(dst, int64(e.Domain.ID))
+		dst = append(dst, e.Object.UUID[:]...)
+		dst = appendRecordString(dst, e.Object.Name)
+		dst = binary.AppendVarint(dst, int64(e.Object.ID))
 	}
 	if flags&recordUnobserved != 0 {
 		dst = appendRecordTime(dst, e.UnobservedSince)
@@ -163,9 +163,9 @@ func ParseRecord(b []byte, in *Interner) (Event, []string, error) {
 	e.DomainSequence = r.uvarint(math.MaxUint64)
 	e.Connection = in.connection(r.connection())
 	if flags&recordDomain != 0 {
-		copy(e.Domain.UUID[:], r.take(len(e.Domain.UUID)))
-		e.Domain.Name = in.text(r.bytes())
-		e.Domain.ID = r.int32()
+		copy(e.Object.UUID[:], r.take(len(e.Object.UUID)))
+		e.Object.Name = in.text(r.bytes())
+		e.Object.ID = r.int32()
 	}
 	if flags&recordUnobserved != 0 {
 		e.UnobservedSince = r.time()

@@ -43,8 +43,8 @@ func TestRecordExtremes(t *testing.T) {
 	want := lifecycleEvent(math.MinInt32, math.MaxInt32)
 	want.Received = time.Unix(math.MaxInt32*1000, 999_999_999).UTC()
 	want.Sequence, want.DomainSequence = math.MaxUint64, math.MaxUint64
-	want.Domain.ID = math.MinInt32
-	want.Domain.Name = strings.Repeat("\x00\xff", 5000)
+	want.Object.ID = math.MinInt32
+	want.Object.Name = strings.Repeat("\x00\xff", 5000)
 	want.Kind = KindOf(255, 0xffffff)
 	got, _, err := ParseRecord(AppendRecord(nil, &want, nil), nil)
 	if err != nil {
@@ -135,11 +135,11 @@ func TestInternerIsBounded(t *testing.T) {
 	in := NewInterner(10)
 	event := lifecycleEvent(2, 0)
 	for i := range 100 {
-		event.Domain.Name = strings.Repeat("x", i)
+		event.Object.Name = strings.Repeat("x", i)
 		connection := *event.Connection
 		connection.Name += "x"
 		event.Connection = &connection
-		got, _, err := ParseRecord(AppendRecord(nil, &event, []string{event.Domain.Name}), in)
+		got, _, err := ParseRecord(AppendRecord(nil, &event, []string{event.Object.Name}), in)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -148,6 +149,11 @@ func (m *message) decodeObservation(o *Observation) error {
 			return attributeError(attrUnobservedSince, "%w", err)
 		}
 	}
+	if v := m.attributes[attrOccurred]; v != "" {
+		if o.Occurred, err = parseTime(v); err != nil {
+			return attributeError(attrOccurred, "%w", err)
+		}
+	}
 	switch v := m.attributes[attrSynthetic]; v {
 	case "", "false":
 	case "true":
@@ -200,13 +206,9 @@ func decodeData(data []byte, o *Observation) error {
 			URI      string `json:"uri"`
 			Hostname string `json:"hostname"`
 		} `json:"connection"`
-		Domain *struct {
-			UUID UUID   `json:"uuid"`
-			Name string `json:"name"`
-			ID   int32  `json:"id"`
-		} `json:"domain"`
 		EventCode  *int32 `json:"eventCode"`
 		DetailCode *int32 `json:"detailCode"`
+		dataObjects
 	}
 	if len(data) == 0 {
 		return errors.New("missing")
@@ -218,15 +220,14 @@ func decodeData(data []byte, o *Observation) error {
 		return errors.New("no connection")
 	}
 	o.Connection.Name, o.Connection.URI, o.Connection.Hostname = d.Connection.Name, d.Connection.URI, d.Connection.Hostname
-	if o.Kind.Family() == FamilyDomain {
-		if d.Domain == nil {
-			return errors.New("no domain")
-		}
-		o.Object = Object{UUID: d.Domain.UUID, Name: d.Domain.Name, ID: d.Domain.ID}
+	if err := d.fill(&o.Object, o.Kind.Family()); err != nil {
+		return err
 	}
 	row := o.Kind.row()
 	if row == nil {
-		return nil
+		var err error
+		o.Payload, err = payloadOf(data)
+		return err
 	}
 	if row.events != nil {
 		if d.EventCode == nil || d.DetailCode == nil {
@@ -238,6 +239,76 @@ func decodeData(data []byte, o *Observation) error {
 		return row.decodeFields(data, o)
 	}
 	return nil
+}
+
+// dataObjects are the members that name the object, one for each family.
+type dataObjects struct {
+	Domain      *dataObject `json:"domain"`
+	Network     *dataObject `json:"network"`
+	StoragePool *dataObject `json:"storagePool"`
+	NodeDevice  *dataObject `json:"nodeDevice"`
+	Secret      *dataObject `json:"secret"`
+}
+
+type dataObject struct {
+	UUID UUID   `json:"uuid"`
+	Name string `json:"name"`
+	ID   int32  `json:"id"`
+}
+
+// fill sets an object of the kind's family. An event of a domain must name it; of a later
+// family nothing is known.
+func (d *dataObjects) fill(o *Object, f Family) error {
+	byFamily := [...]*dataObject{
+		FamilyDomain: d.Domain, FamilyNetwork: d.Network, FamilyStoragePool: d.StoragePool,
+		FamilyNodeDevice: d.NodeDevice, FamilySecret: d.Secret, FamilyConnection: nil,
+	}
+	if int(f) >= len(byFamily) || f == FamilyConnection {
+		return nil
+	}
+	from := byFamily[f]
+	if from == nil {
+		return fmt.Errorf("no %s", families[f].member)
+	}
+	*o = Object{Family: f, UUID: from.UUID, Name: from.Name, ID: from.ID}
+	return nil
+}
+
+// payloadOf returns the members of data that are a kind's own, in their order, without the
+// white space between them.
+func payloadOf(data []byte) (string, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if _, err := dec.Token(); err != nil {
+		return "", err
+	}
+	var payload bytes.Buffer
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return "", err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return "", err
+		}
+		text, ok := name.(string)
+		if !ok || sharedMembers[text] {
+			continue
+		}
+		if payload.Len() > 0 {
+			payload.WriteByte(',')
+		}
+		payload.Write(append(appendString(nil, text), ':'))
+		if err := json.Compact(&payload, value); err != nil {
+			return "", err
+		}
+	}
+	return payload.String(), nil
+}
+
+// sharedMembers are the members of data that are no kind's own.
+var sharedMembers = map[string]bool{
+	"connection": true, "domain": true, "network": true, "storagePool": true, "nodeDevice": true, "secret": true,
 }
 
 // decodeGap reads the members of [KindGap].

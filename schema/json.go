@@ -49,15 +49,7 @@ func AppendData(dst []byte, e *Event) []byte {
 	dst = append(dst, `,"hostname":`...)
 	dst = appendString(dst, c.Hostname)
 	dst = append(dst, '}')
-	if e.Kind.Family() == FamilyDomain {
-		dst = append(dst, `,"domain":{"uuid":"`...)
-		dst = e.Object.UUID.AppendText36(dst)
-		dst = append(dst, `","name":`...)
-		dst = appendString(dst, e.Object.Name)
-		dst = append(dst, `,"id":`...)
-		dst = strconv.AppendInt(dst, int64(e.Object.ID), 10)
-		dst = append(dst, '}')
-	}
+	dst = appendObject(dst, &e.Object)
 	if row := e.Kind.row(); row != nil {
 		if row.events != nil {
 			dst = appendPair(dst, row.events, e.Observation.Event, e.Detail)
@@ -68,6 +60,34 @@ func AppendData(dst []byte, e *Event) []byte {
 		if row.appendFields != nil {
 			dst = row.appendFields(dst, e.Observation)
 		}
+	}
+	if e.Payload != "" {
+		dst = append(append(dst, ','), e.Payload...)
+	}
+	return append(dst, '}')
+}
+
+// appendObject appends the member that names the object, and nothing for the connection
+// itself.
+func appendObject(dst []byte, o *Object) []byte {
+	if o.IsConnection() {
+		return dst
+	}
+	family := &unknownFamily
+	if int(o.Family) < len(families) {
+		family = &families[o.Family]
+	}
+	dst = append(append(append(dst, `,"`...), family.member...), `":{`...)
+	if o.Family != FamilyNodeDevice {
+		dst = append(dst, `"uuid":"`...)
+		dst = o.UUID.AppendText36(dst)
+		dst = append(dst, `",`...)
+	}
+	dst = append(dst, `"name":`...)
+	dst = appendString(dst, o.Name)
+	if o.Family == FamilyDomain {
+		dst = append(dst, `,"id":`...)
+		dst = strconv.AppendInt(dst, int64(o.ID), 10)
 	}
 	return append(dst, '}')
 }

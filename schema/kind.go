@@ -61,11 +61,19 @@ func (k Kind) String() string {
 	return unknownToken(k.EventID())
 }
 
-// ParseKind returns the kind with that name, as used in registrations. Kinds of
-// domains are found first.
+// ParseKind returns the kind with that name, as used in registrations: "domain/lifecycle",
+// or "lifecycle" alone, which means the first family that has the name. Domains are the
+// first.
 func ParseKind(name string) (Kind, bool) {
+	family, rest, hasFamily := strings.Cut(name, "/")
 	for f := range families {
-		if k, ok := parseKindOf(Family(f), name); ok {
+		switch {
+		case !hasFamily:
+			rest = name
+		case families[f].name != family:
+			continue
+		}
+		if k, ok := parseKindOf(Family(f), rest); ok {
 			return k, true
 		}
 	}
@@ -102,15 +110,20 @@ type kindRow struct {
 	decodeFields func(data []byte, o *Observation) error
 }
 
-// familyRow is a family's name, the prefix of its types, and its kinds by eventID.
+// familyRow is a family's name, the prefix of its types, the name of its object in the data,
+// and its kinds by eventID.
 type familyRow struct {
 	name   string
 	prefix string
+	member string
 	kinds  []kindRow
 }
 
+// unknownFamily stands for a family of a newer version.
+var unknownFamily = familyRow{name: unknown, prefix: "org.libvirt.", member: "object"}
+
 var families = [...]familyRow{
-	FamilyDomain: {name: "domain", prefix: "org.libvirt.", kinds: []kindRow{
+	FamilyDomain: {name: "domain", prefix: "org.libvirt.", member: "domain", kinds: []kindRow{
 		KindLifecycle & 0xffffff: {
 			name:   "lifecycle",
 			schema: SchemaLifecycle,
@@ -118,10 +131,10 @@ var families = [...]familyRow{
 			types:  typesOf("org.libvirt.domain.lifecycle", lifecycleEvents),
 		},
 	}},
-	FamilyNetwork:     {name: "network", prefix: "org.libvirt."},
-	FamilyStoragePool: {name: "storage-pool", prefix: "org.libvirt."},
-	FamilyNodeDevice:  {name: "node-device", prefix: "org.libvirt."},
-	FamilySecret:      {name: "secret", prefix: "org.libvirt."},
+	FamilyNetwork:     {name: "network", prefix: "org.libvirt.", member: "network"},
+	FamilyStoragePool: {name: "storage-pool", prefix: "org.libvirt.", member: "storagePool"},
+	FamilyNodeDevice:  {name: "node-device", prefix: "org.libvirt.", member: "nodeDevice"},
+	FamilySecret:      {name: "secret", prefix: "org.libvirt.", member: "secret"},
 	FamilyConnection: {name: "connection", prefix: "org.virtcast.", kinds: []kindRow{
 		KindGap & 0xffffff: {
 			name:         "gap",

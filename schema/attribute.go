@@ -161,10 +161,10 @@ func appendPartitionKey(dst []byte, e *Event) []byte {
 }
 
 // VisitAttributes calls visit for every attribute that e has, in a fixed order,
-// specversion and datacontenttype among them, with its canonical string form: what
-// binary mode puts into headers. A value is valid during its call
-// only. scratch is room for the values; it is returned, grown if it had to be, for the
-// next call: 64 bytes are enough for most. With enough room nothing is allocated.
+// specversion and datacontenttype among them, with its canonical string form: what binary
+// mode puts into headers. A value is valid during its call only. scratch is room for the
+// values; it is returned, grown if it had to be, for the next call: 64 bytes are enough
+// for most. With enough room nothing is allocated.
 func VisitAttributes(e *Event, scratch []byte, visit func(name string, value []byte)) []byte {
 	for a := range attributeCount {
 		scratch = appendAttribute(scratch[:0], e, a)
@@ -196,24 +196,24 @@ func (e *Event) ID() string { return EventID(e.Epoch, e.Sequence) }
 // Source returns the CloudEvents source, the connection's.
 func (e *Event) Source() string { return e.value(attrSource) }
 
-// Subject returns the CloudEvents subject: the object's UUID, the name of a node device, or
-// "" for an event about the connection itself.
+// Subject returns the CloudEvents subject: the object's UUID, the name of a node device,
+// or "" for an event about the connection itself.
 func (e *Event) Subject() string { return e.value(attrSubject) }
 
-// PartitionKey returns what events must be ordered by: the object's UUID, the connection's
-// and the device's name ("kvm01/net_eth0") for a node device, or the connection's name for
-// an event about the connection itself. A broker that keeps the order of each key keeps the
-// order of each object's events.
+// PartitionKey returns what events must be ordered by: the object's UUID, the
+// connection's and the device's name ("kvm01/net_eth0") for a node device, or the
+// connection's name for an event about the connection itself. A broker that keeps the
+// order of each key keeps the order of each object's events.
 func (e *Event) PartitionKey() string { return e.value(attrPartitionKey) }
 
 func (e *Event) value(a attribute) string {
 	return string(appendAttribute(make([]byte, 0, 64), e, a))
 }
 
-// SubjectTokens returns the words for {kind}, {event} and {detail} of a subject on
-// a message bus: "lifecycle", "started", "booted". "_" stands where an event
-// has no such word, and "unknown-<number>" for a number without a name. It allocates only
-// for the latter. The words have no dots, spaces or wildcards.
+// SubjectTokens returns the words for {kind}, {event} and {detail} of a subject on a
+// message bus: "lifecycle", "started", "booted". "_" stands where an event has no such
+// word, and "unknown-<number>" for a number without a name. It allocates only for the
+// latter. The words have no dots, spaces or wildcards.
 func SubjectTokens(e *Event) (kind, event, detail string) {
 	row := e.Kind.row()
 	if row == nil || row.events == nil {
@@ -244,8 +244,8 @@ func isClean(c byte) bool {
 	return c > ' ' && c < 0x7f && c != '"' && c != '%' && c != '\\'
 }
 
-// CleanAttribute returns s as it may stand in an attribute value: every byte that
-// is not printable ASCII, and every space, quote, percent sign and backslash, becomes an
+// CleanAttribute returns s as it may stand in an attribute value: every byte that is not
+// printable ASCII, and every space, quote, percent sign and backslash, becomes an
 // underscore. Connection names and sources that were validated pass unchanged.
 func CleanAttribute(s string) string {
 	for i := range len(s) {

@@ -9,9 +9,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 )
 
-// BenchmarkEncode compares the hand-written encoding with what it replaces, in the same run:
-// sdk-marshal/x is how many times longer the SDK takes to marshal an event that it has,
-// sdk-build+marshal/x the same with making it, and json/x how many times longer
+// BenchmarkEncode compares the hand-written encoding with what it replaces, in the same
+// run: sdk-marshal/x is how many times longer the SDK takes to marshal an event that it
+// has, sdk-build+marshal/x the same with making it, and json/x how many times longer
 // encoding/json takes for the data alone.
 func BenchmarkEncode(b *testing.B) {
 	e := lifecycleEvent(2, 0)

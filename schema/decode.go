@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// ErrUnknownType is returned when an event is not one of virtcast's, or of a kind or
-// a version of the data that this version of the package does not know.
+// ErrUnknownType is returned when an event is not virtcast's, or when this version of the
+// package knows neither its kind nor the version of its data.
 var ErrUnknownType = errors.New("unknown type of event")
 
 func unknownTypeError(typ string) error { return fmt.Errorf("%w: %.100q", ErrUnknownType, typ) }
 
-// Decode reads an event in structured mode, as [AppendJSON] writes it. It is strict about what virtcast
-// writes: the attributes and the data must agree. It ignores attributes and
-// members of the data that it does not know, and accepts names that a newer version
-// has for a number that this one has none for. The error is an [ErrUnknownType] for an
-// event that may be right but is not for this version. The event's connection is its own.
+// Decode reads an event in structured mode, as [AppendJSON] writes it. The attributes and
+// the data must agree. Decode ignores attributes and members that it does not know. It
+// accepts a name that it does not know for a number that it has no name for: a newer
+// version may have one. The error is an [ErrUnknownType] for an event that may be valid
+// but is not for this version. Decoded events do not share a Connection.
 func Decode(structured []byte) (Event, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(structured, &members); err != nil {
@@ -44,9 +44,9 @@ func Decode(structured []byte) (Event, error) {
 	return m.decode()
 }
 
-// DecodeBinary reads an event in binary mode: header returns the value of the attribute
-// with that name, without the prefix that the transport uses, or "" where the
-// message has none; data is the body. Otherwise it is as [Decode].
+// DecodeBinary reads an event in binary mode, by the rules of [Decode]. header returns
+// the value of the attribute with that name, or "" if the message has none. The name is
+// without the transport's prefix ("id" for the header ce_id). data is the body.
 func DecodeBinary(header func(name string) string, data []byte) (Event, error) {
 	m := message{data: data}
 	for a, name := range attributeNames {
@@ -55,8 +55,8 @@ func DecodeBinary(header func(name string) string, data []byte) (Event, error) {
 	return m.decode()
 }
 
-// message is what every mode comes down to: attributes in their canonical string
-// form, "" for those that are absent, and the data.
+// message is an event in any mode: its attributes in their canonical string form, "" for
+// one that is absent, and its data.
 type message struct {
 	attributes [attributeCount]string
 	data       []byte
@@ -99,7 +99,7 @@ func (m *message) event() (Event, error) {
 	return e, nil
 }
 
-// checkForm checks the attributes that have one legal form.
+// checkForm checks the attributes that may have only one value or form.
 func (m *message) checkForm() error {
 	if v := m.attributes[attrSpecVersion]; v != SpecVersion {
 		return attributeError(attrSpecVersion, "%.20q, want %q", v, SpecVersion)
@@ -138,7 +138,7 @@ func (m *message) decodeStamp(e *Event) error {
 	return nil
 }
 
-// decodeObservation reads the attributes that stand nowhere in the data.
+// decodeObservation reads the attributes that the data does not repeat.
 func (m *message) decodeObservation(o *Observation) error {
 	var err error
 	if o.Received, err = parseTime(m.attributes[attrTime]); err != nil {
@@ -164,7 +164,7 @@ func (m *message) decodeObservation(o *Observation) error {
 	return nil
 }
 
-// checkAgreement checks the attributes that repeat what stands in the data.
+// checkAgreement compares the attributes that the data repeats with the data.
 func (m *message) checkAgreement(e *Event, eventToken string) error {
 	for _, a := range []attribute{attrSubject, attrPartitionKey, attrConnection} {
 		v := m.attributes[a]
@@ -189,8 +189,9 @@ func (m *message) checkAgreement(e *Event, eventToken string) error {
 	return nil
 }
 
-// tokenAgrees reports whether token may stand for a number that is called name
-// here: the writer may have been older, and have had no name, or newer.
+// tokenAgrees reports whether token may be the name of a number that this version calls
+// name. An older writer may have had no name for the number, and a newer one may have
+// one.
 func tokenAgrees(token, name string, number int32) bool {
 	if n, ok := parseUnknown(token); ok {
 		return n == number
@@ -274,8 +275,8 @@ func (d *dataObjects) fill(o *Object, f Family) error {
 	return nil
 }
 
-// payloadOf returns the members of data that are a kind's own, in their order, without the
-// white space between them.
+// payloadOf returns the members of data that are a kind's own, in their order, without
+// the white space between them.
 func payloadOf(data []byte) (string, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if _, err := dec.Token(); err != nil {

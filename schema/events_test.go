@@ -58,8 +58,8 @@ func stateEvent(s State) Event {
 	return e.StateEvent()
 }
 
-// objectEvent is an event about an object of another family, of a kind that this version has
-// no name for, with members of its own and the time at which it happened.
+// objectEvent is an event about an object of another family, of a kind that this version
+// has no name for, with members of its own and the time at which it happened.
 func objectEvent(o Object, eventID int32) Event {
 	e := lifecycleEvent(0, 0)
 	e.Kind, e.Object = KindOf(o.Family, eventID), o

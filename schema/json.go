@@ -130,9 +130,9 @@ func appendCounter(dst []byte, v uint64) []byte {
 	return append(dst, digits...)
 }
 
-// appendTime appends t in RFC 3339, in UTC, always with nine digits of fraction, so
-// that strings sort as times do. A year that RFC 3339 cannot write becomes
-// the nearest instant that it can.
+// appendTime appends t in RFC 3339, in UTC, always with nine digits of fraction, so that
+// strings sort as times do. A year that RFC 3339 cannot write becomes the nearest instant
+// that it can.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	if y := t.Year(); y < 0 {
@@ -167,8 +167,8 @@ func appendDigits2(dst []byte, n int) []byte {
 	return append(dst, byte('0'+n/10), byte('0'+n%10))
 }
 
-// appendString appends s as a JSON string. Names come from the wire and may hold any bytes:
-// what is not UTF-8 becomes U+FFFD, byte by byte. U+2028 and U+2029 are escaped
+// appendString appends s as a JSON string. Names come from the wire and may hold any
+// bytes: what is not UTF-8 becomes U+FFFD, byte by byte. U+2028 and U+2029 are escaped
 // since JavaScript once took them for line breaks.
 func appendString(dst []byte, s string) []byte {
 	const hexDigits = "0123456789abcdef"

@@ -3,9 +3,9 @@ package schema
 import "time"
 
 // Connection is the identity of a hypervisor connection. Everything that is seen through
-// the connection carries it. A driver makes it when a session is open, since the host name
-// is the daemon's own answer. It never changes: sessions, observations and events share one
-// pointer.
+// the connection carries it. A driver makes it when a session is open, since the host
+// name is the daemon's own answer. It never changes: sessions, observations and events
+// share one pointer.
 type Connection struct {
 	// Name is the configured name, [a-z0-9-]+. It stands in subjects and attributes.
 	Name string
@@ -18,9 +18,9 @@ type Connection struct {
 	Source string
 }
 
-// Object is what an event is about: a domain, a network, a storage pool, a node device or a
-// secret. The zero Object, and any Object of [FamilyConnection], stand for the connection
-// itself.
+// Object is what an event is about: a domain, a network, a storage pool, a node device or
+// a secret. The zero Object, and any Object of [FamilyConnection], stand for the
+// connection itself.
 type Object struct {
 	// Family says what kind of object this is. The zero Family is [FamilyDomain].
 	Family Family
@@ -57,24 +57,24 @@ func (o *Object) Key() ObjectKey {
 	return ObjectKey{Family: o.Family, UUID: o.UUID}
 }
 
-// Observation is what a driver saw. It has no id and no sequence yet. The zero value is not
-// a valid observation: Connection and Received must be set.
+// Observation is what a driver saw. It has no id and no sequence yet. The zero value is
+// not a valid observation: Connection and Received must be set.
 type Observation struct {
 	Connection *Connection
 	Kind       Kind
-	// Object is what the event is about. It decides the subject, the key, the sequence and
-	// the data's member.
+	// Object is what the event is about. It decides the subject, the key, the sequence
+	// and the data's member.
 	Object Object
 	// Event and Detail are the numbers on the wire (virDomainEventType and its
 	// detail for lifecycle); 0 for kinds without them. Unknown numbers are kept.
 	Event, Detail int32
 	// CallbackID is the session's number of the callback that it came by. It tells the
-	// two copies of one event apart while two callbacks cover the same domain,
-	// and says nothing once the observation is matched.
+	// two copies of one event apart while two callbacks cover the same domain, and says
+	// nothing once the observation is matched.
 	CallbackID int32
 	// Payload has the kind's own members of the data as JSON, without the braces around
-	// them: `"device":"vda","path":"/x"`. The driver encodes it once; journal and sinks carry
-	// it as it is. It is empty for kinds without members of their own.
+	// them: `"device":"vda","path":"/x"`. The driver encodes it once; journal and sinks
+	// carry it as it is. It is empty for kinds without members of their own.
 	Payload string
 	// Received is the time at which the frame was read, in UTC.
 	Received time.Time
@@ -135,14 +135,15 @@ type ListedDomain struct {
 	Persistence Persistence
 }
 
-// Listing is what a hypervisor answered when it was asked for all its domains. It stands in
-// the stream of its connection: everything before it had happened, and nothing behind it.
+// Listing is what a hypervisor answered when it was asked for all its domains. It stands
+// in the stream of its connection: everything before it had happened, and nothing behind
+// it.
 type Listing struct {
 	Connection *Connection
 	// Received is the time at which the answer was read, in UTC.
 	Received time.Time
-	// Complete is set where the listing has every domain. A listing that is filtered or cut
-	// is not complete; nothing may be concluded from a domain that is absent there.
+	// Complete is set where the listing has every domain. A listing that is filtered or
+	// cut is not complete; nothing may be concluded from a domain that is absent there.
 	Complete bool
 	Domains  []ListedDomain
 }
@@ -150,15 +151,16 @@ type Listing struct {
 // Matched is an observation that at least one registration asks for, or a listing.
 type Matched struct {
 	Observation
-	// Sinks are the names of the sinks that the observation goes to, without repetition; nil
-	// means every sink. Read only: matched observations may share it.
+	// Sinks are the names of the sinks that the observation goes to, without repetition;
+	// nil means every sink. Read only: matched observations may share it.
 	Sinks []string
-	// Listing is set for a listing. Of the Observation, Connection and Received are set then.
-	// The bridge compares the listing with what is known, and makes an event of each
-	// difference.
+	// Listing is set for a listing. Of the Observation, Connection and Received are set
+	// then. The bridge compares the listing with what is known, and makes an event of
+	// each difference.
 	Listing *Listing
 	// Route is set together with Listing. It returns the sinks of an observation that the
-	// listing leads to, with Sinks' meaning; ok is false where no registration asks for it.
+	// listing leads to, with Sinks' meaning; ok is false where no registration asks for
+	// it.
 	Route func(*Observation) (sinks []string, ok bool)
 }
 
@@ -167,8 +169,8 @@ type MatchedBatch struct {
 	// Connection is the connection's configured name.
 	Connection string
 	Matched    []Matched
-	// Position is where the driver can resume behind this batch. It becomes durable in the
-	// same commit as the batch. nil leaves the position as it was.
+	// Position is where the driver can resume behind this batch. It becomes durable in
+	// the same commit as the batch. nil leaves the position as it was.
 	Position Position
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A record is the durable form of an event. Version 3 is written; versions 1 and 2 are still
-// read (recordold.go).
+// A record is the durable form of an event. Version 3 is written; versions 1 and 2 are
+// still read (recordold.go).
 //
 //	version          byte, recordV3
 //	flags            byte, the record… constants
@@ -20,11 +20,11 @@ import (
 //	sections, each:  type byte, uvarint length, that many bytes
 //	end              byte, sectionEnd
 //
-// A string is its length as uvarint and its bytes; a time is its Unix seconds as varint and
-// its nanoseconds as uvarint. The section… constants are the sections. A section is written
-// only where the event has something for it. A reader passes over a section that it does
-// not know if the type is even. An odd type must be known: without it the event would be
-// another one.
+// A string is its length as uvarint and its bytes; a time is its Unix seconds as varint
+// and its nanoseconds as uvarint. The section… constants are the sections. A section is
+// written only where the event has something for it. A reader passes over a section that
+// it does not know if the type is even. An odd type must be known: without it the event
+// would be another one.
 //
 // A record carries no checksum: the journal promises that the bytes are those that were
 // written.
@@ -50,14 +50,15 @@ const (
 	sectionSinks = 1
 	// sectionConnection has the strings name, URI, host name and source.
 	sectionConnection = 3
-	// sectionObject has the family as a byte, the UUID's 16 bytes, the name as a string and
-	// the id as a varint. Without it the event is about the connection.
+	// sectionObject has the family as a byte, the UUID's 16 bytes, the name as a string
+	// and the id as a varint. Without it the event is about the connection.
 	sectionObject = 5
 	// sectionPayload has the payload as it is.
 	sectionPayload = 7
 	// sectionUnobserved has a time.
 	sectionUnobserved = 9
-	// sectionGap has the reason as a string, the lost as a uvarint, and the end as a time.
+	// sectionGap has the reason as a string, the lost as a uvarint, and the end as a
+	// time.
 	sectionGap = 11
 	// sectionOccurred has a time.
 	sectionOccurred = 12
@@ -76,10 +77,9 @@ var ErrRecord = errors.New("unreadable record")
 // that program, or a later one, can read it.
 var ErrNewerRecord = errors.New("the record was written by a newer virtcast: install that version again")
 
-// AppendRecord appends the durable form of e and of the names of the sinks it
-// goes to, nil meaning every sink. The record needs nothing else to be
-// understood. It allocates nothing if dst has room; a lifecycle event
-// takes about 150 bytes.
+// AppendRecord appends the durable form of e, with the names of the sinks that it goes
+// to. nil means every sink. A record can be read without any other. AppendRecord
+// allocates nothing if dst has room. A lifecycle event takes about 150 bytes.
 func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	var flags byte
 	if e.Synthetic {
@@ -170,8 +170,8 @@ func appendRecordObject(dst []byte, o *Object) []byte {
 	return append(dst, id...)
 }
 
-// AppendRepeat is [AppendRecord] for an event that goes to one sink once more, out of
-// its place in the order: see [RecordIsRepeat].
+// AppendRepeat is [AppendRecord] for a dead letter that is delivered to its sink again.
+// It comes out of its place in the order: see [RecordIsRepeat].
 func AppendRepeat(dst []byte, e *Event, sink string) []byte {
 	start := len(dst)
 	dst = AppendRecord(dst, e, []string{sink})
@@ -179,8 +179,8 @@ func AppendRepeat(dst []byte, e *Event, sink string) []byte {
 	return dst
 }
 
-// RecordIsRepeat reports whether a record was made by [AppendRepeat]: newer events of the
-// same object may stand before it.
+// RecordIsRepeat reports whether [AppendRepeat] made the record. Newer events of the same
+// object may stand before it.
 func RecordIsRepeat(b []byte) bool {
 	if len(b) < 2 {
 		return false

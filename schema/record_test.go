@@ -143,9 +143,9 @@ func TestRecordWithAnUnknownSection(t *testing.T) {
 	}
 }
 
-// Records of version 2 are still read, and those of version 1, which differ from them in the
-// first byte and have neither states nor repeats. testdata/records-v2.txt has what a program
-// of that time wrote.
+// Records of version 2 are still read, and those of version 1, which differ from them in
+// the first byte and have neither states nor repeats. testdata/records-v2.txt has what a
+// program of that time wrote.
 func TestOldRecords(t *testing.T) {
 	events := map[string]Event{}
 	for _, sample := range testEvents() {

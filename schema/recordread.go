@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// ReadRecord reads what [AppendRecord] made, for one sink, in one pass. goes is false where
-// the event is not for that sink; the Event is zero then. Times are in UTC. Equal
+// ReadRecord reads what [AppendRecord] made, for one sink, in one pass. goes is false
+// where the event is not for that sink; the Event is zero then. Times are in UTC. Equal
 // connections, names and epochs are shared through in, which may be nil; then each is
 // allocated. Nothing refers to b afterwards. The error is an [ErrRecord] or an
 // [ErrNewerRecord].
@@ -22,8 +22,9 @@ func ReadRecord(b []byte, sink string, in *Interner) (e Event, goes bool, err er
 	return e, true, nil
 }
 
-// ParseRecord is [ReadRecord] for whoever wants the event and the names of its sinks, nil
-// meaning every sink. The sinks are read only: records that name the same share them.
+// ParseRecord reads what [AppendRecord] made, as [ReadRecord] does, and returns the names
+// of the event's sinks; nil means every sink. The names are read only: records share
+// them.
 func ParseRecord(b []byte, in *Interner) (Event, []string, error) {
 	var e Event
 	p := recordParser{in: in}

@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestStateIsInTheRecordOnly holds that a state is kept by the record and not told by the event.
+// TestStateIsInTheRecordOnly holds that a state is kept by the record and not told by the
+// event.
 func TestStateIsInTheRecordOnly(t *testing.T) {
 	for name, state := range map[string]State{
 		"running":   {Valid: true, Code: StateRunning, Reason: 1, Persistence: Persistent},

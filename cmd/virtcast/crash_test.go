@@ -155,7 +155,7 @@ func crashChild(ctx context.Context, config, acks string) error {
 			if o.Kind != schema.KindLifecycle {
 				return
 			}
-			note := binary.BigEndian.AppendUint32(o.Domain.UUID[12:16:16], uint32(o.Domain.ID))
+			note := binary.BigEndian.AppendUint32(o.Object.UUID[12:16:16], uint32(o.Object.ID))
 			if _, err := f.Write(note); err != nil {
 				panic(err)
 			}
@@ -224,13 +224,13 @@ func readPublished(t *testing.T, url string) map[fired]bool {
 		if e.Kind != schema.KindLifecycle {
 			continue // a gap
 		}
-		before, seen := last[e.Domain.UUID]
-		if seen && (e.DomainSequence != before.DomainSequence+1 || e.Domain.ID <= before.Domain.ID) {
+		before, seen := last[e.Object.UUID]
+		if seen && (e.DomainSequence != before.DomainSequence+1 || e.Object.ID <= before.Object.ID) {
 			t.Fatalf("%s: event %d (domain sequence %d) after event %d (%d)",
-				e.Domain.Name, e.Domain.ID, e.DomainSequence, before.Domain.ID, before.DomainSequence)
+				e.Object.Name, e.Object.ID, e.DomainSequence, before.Object.ID, before.DomainSequence)
 		}
-		last[e.Domain.UUID] = e
-		published[fired{binary.BigEndian.Uint32(e.Domain.UUID[12:]), uint32(e.Domain.ID)}] = true
+		last[e.Object.UUID] = e
+		published[fired{binary.BigEndian.Uint32(e.Object.UUID[12:]), uint32(e.Object.ID)}] = true
 	}
 	for n := range uint64(len(sequences)) {
 		if _, ok := sequences[n+1]; !ok {

@@ -247,8 +247,8 @@ func (f *deadLetterFlags) list(out io.Writer, c *Config) error {
 		id, kind, domain := "-", "-", "-"
 		if e != nil {
 			id, kind = e.ID(), e.Type()
-			if e.Domain.Name != "" {
-				domain = e.Domain.Name
+			if e.Object.Name != "" {
+				domain = e.Object.Name
 			}
 		}
 		_, err := fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Local().Format(time.DateTime), d.Reader,

@@ -31,7 +31,7 @@ func letterDir(t *testing.T) string {
 		Observation: schema.Observation{
 			Connection: &schema.Connection{Name: "kvm01", URI: "qemu:///system", Hostname: "kvm01", Source: "qemu://kvm01/system"},
 			Kind:       schema.KindLifecycle, Event: 2, Received: time.Unix(1_800_000_000, 0).UTC(),
-			Domain: schema.Domain{UUID: schema.UUID{1}, Name: "web\x1b[31m-1", ID: 3},
+			Object: schema.Object{UUID: schema.UUID{1}, Name: "web\x1b[31m-1", ID: 3},
 		},
 		Epoch: schema.FormatEpoch(1), Sequence: 7, DomainSequence: 1,
 	}

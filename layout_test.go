@@ -8,12 +8,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 const module = "github.com/virtcast/virtcast"
@@ -82,7 +84,7 @@ func (p listed) sources() []string {
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-e", "-json", "./...").Output()
+	out, err := command.New(t.Context(), 2*time.Minute, "go", "list", "-e", "-json", "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
@@ -113,9 +113,12 @@ func TestKill(t *testing.T) {
 // fired is one event of the firehose.
 type fired struct{ domain, number uint32 }
 
-func startCrashChild(t *testing.T, config, acks string) *exec.Cmd {
+// childTimeout bounds the life of a child that is to be killed.
+const childTimeout = 5 * time.Minute
+
+func startCrashChild(t *testing.T, config, acks string) *command.Cmd {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	child := command.New(t.Context(), childTimeout, os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), crashConfig+"="+config, crashAcks+"="+acks)
 	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // idleSocket is set in the child that plays the hypervisors of the idle benchmark,
@@ -38,7 +38,7 @@ func idleServer(ctx context.Context, socket string) error {
 func BenchmarkIdleConnections(b *testing.B) {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
-	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$")
+	child := command.New(b.Context(), 5*time.Minute, os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), idleSocket+"="+socket)
 	child.Stderr = os.Stderr
 	ready, err := child.StdoutPipe()

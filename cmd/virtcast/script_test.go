@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -50,7 +51,8 @@ func childOf() func(context.Context) error {
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
+		Deadline: time.Now().Add(2 * time.Minute), // for each program that a script runs
+		Cmds:     map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCode},
 	})
 }
 

@@ -1,14 +1,19 @@
-package main
+package service
 
 import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/virtcast/virtcast/internal/config"
 )
 
 const (
@@ -76,4 +81,32 @@ func freePort(preferred int) (int, error) {
 		return strconv.Atoi(p)
 	}
 	return 0, fmt.Errorf("no free port on the loopback")
+}
+
+// endpointFile holds the URL of the embedded NATS server that runs, for tail.
+func endpointFile() (string, error) {
+	dir, err := config.DefaultDataDir()
+	return filepath.Join(dir, "nats.url"), err
+}
+
+func writeEndpoint(url string) error {
+	name, err := endpointFile()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(url+"\n"), 0o600)); err != nil {
+		return fmt.Errorf("tell tail where the NATS server is: %w", err)
+	}
+	return nil
+}
+
+// EmbeddedNATSURL returns the URL of the embedded NATS server that was last started on this
+// machine by this user, or NATS's default.
+func EmbeddedNATSURL() string {
+	if name, err := endpointFile(); err == nil {
+		if data, err := os.ReadFile(name); err == nil {
+			return strings.TrimSpace(string(data))
+		}
+	}
+	return embeddedURL
 }

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression
 	sink := &countedSink{Sink: topic("whole")}
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	b.Cleanup(hypervisor.Close)
-	service := benchService(b, hypervisor, nil, namedSink{"log", sink})
+	service := benchService(b, hypervisor, nil, NamedSink{"log", sink})
 
 	round := func() time.Duration {
 		sink.delivered.Store(0)

@@ -1,9 +1,8 @@
-package main
+package service
 
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/e2e/command"
+	"github.com/virtcast/virtcast/internal/config"
 )
 
 // idleSocket is set in the child that plays the hypervisors of the idle benchmark,
@@ -62,27 +62,22 @@ func BenchmarkIdleConnections(b *testing.B) {
 
 // idleMemory returns the bytes of heap and stacks of a virtcast with n connections.
 func idleMemory(b *testing.B, socket string, n int) int64 {
-	config := &Config{DataDir: b.TempDir(), Sinks: []SinkConfig{}}
+	c := &config.Config{DataDir: b.TempDir()}
 	for i := range n {
-		config.Connections = append(config.Connections, ConnectionConfig{
+		c.Connections = append(c.Connections, config.Connection{
 			Name: fmt.Sprintf("kvm%05d", i), URI: "test+unix:///default?socket=" + socket,
 		})
 	}
-	log := slog.New(slog.DiscardHandler)
-	j, err := openJournal(config, log)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := newService(b.Context(), config, log, j, libvirtDrivers(log), sinkTools{log: log})
+	s, err := New(c, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.runAndClose(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		up := 0
-		for _, c := range s.registry.Stats() {
+		for _, c := range s.Registry().Stats() {
 			if c.Up {
 				up++
 			}

@@ -1,4 +1,4 @@
-package main
+package service
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
+	"github.com/virtcast/virtcast/internal/config"
 	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -54,12 +55,12 @@ func TestKill(t *testing.T) {
 	if _, err := hypervisor.Listen("unix", socket); err != nil {
 		t.Fatal(err)
 	}
-	config := filepath.Join(dir, "virtcast.yaml")
+	file := filepath.Join(dir, "virtcast.yaml")
 	text := "data_dir: " + dir + "/data\n" +
 		"connections:\n  - {name: kvm01, uri: \"test+unix:///default?socket=" + socket + "\"}\n" +
 		"sinks:\n  - {name: bus, nats: {url: \"" + srv.URL + "\", create: true}}\n" +
 		"  - {name: log, kafka: {brokers: [\"" + kafka.Bootstrap()[0] + "\"], topic: " + crashTopic + ", create: {partitions: " + strconv.Itoa(crashPartitions) + "}}}\n"
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
@@ -71,14 +72,14 @@ func TestKill(t *testing.T) {
 	}()
 	acks := filepath.Join(dir, "acks")
 	for range kills {
-		child := startCrashChild(t, config, acks)
+		child := startCrashChild(t, file, acks)
 		time.Sleep(time.Duration(100+rand.N(400)) * time.Millisecond)
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		_ = child.Wait() // it was killed
 	}
-	child := startCrashChild(t, config, acks)
+	child := startCrashChild(t, file, acks)
 	time.Sleep(time.Second)
 	stop()
 	made := (<-fire).Events
@@ -113,6 +114,7 @@ func TestKill(t *testing.T) {
 // fired is one event of the firehose.
 type fired struct{ domain, number uint32 }
 
+<<<<<<< HEAD:cmd/virtcast/crash_test.go
 // childTimeout bounds the life of a child that is to be killed.
 const childTimeout = 5 * time.Minute
 
@@ -120,6 +122,12 @@ func startCrashChild(t *testing.T, config, acks string) *command.Cmd {
 	t.Helper()
 	child := command.New(t.Context(), childTimeout, os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), crashConfig+"="+config, crashAcks+"="+acks)
+=======
+func startCrashChild(t *testing.T, file, acks string) *exec.Cmd {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	child.Env = append(os.Environ(), crashConfig+"="+file, crashAcks+"="+acks)
+>>>>>>> cmd:internal/service/crash_test.go
 	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
@@ -129,17 +137,13 @@ func startCrashChild(t *testing.T, config, acks string) *command.Cmd {
 
 // crashChild is virtcast run -c, and notes what is durable: a callback of the
 // registry is called when the event is.
-func crashChild(ctx context.Context, config, acks string) error {
-	c, err := loadConfig(config)
+func crashChild(ctx context.Context, file, acks string) error {
+	c, err := config.Load(file)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	j, err := openJournal(c, log)
-	if err != nil {
-		return err
-	}
-	s, err := newService(ctx, c, log, j, libvirtDrivers(log), sinkTools{log: log})
+	s, err := New(c, Options{Logger: log})
 	if err != nil {
 		return err
 	}
@@ -148,7 +152,7 @@ func crashChild(ctx context.Context, config, acks string) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	_, err = s.registry.RegisterAny(registry.Registration{
+	_, err = s.Registry().RegisterAny(registry.Registration{
 		Kinds: []schema.Kind{schema.KindLifecycle},
 		Sinks: []string{},
 		Callback: registry.ObserverFunc(func(o schema.Observation) {
@@ -164,7 +168,7 @@ func crashChild(ctx context.Context, config, acks string) error {
 	if err != nil {
 		return err
 	}
-	return s.runAndClose(ctx)
+	return s.Run(ctx)
 }
 
 func readAcks(t *testing.T, name string) map[fired]bool {

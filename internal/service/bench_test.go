@@ -1,10 +1,9 @@
-package main
+package service
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,9 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
-	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
-	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/internal/config"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
@@ -62,8 +60,8 @@ func benchmarkEndToEnd(b *testing.B, mode nats.Mode) {
 	bus := newBenchBus(b, srv.ClientURL(), mode)
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	b.Cleanup(hypervisor.Close)
-	sink := SinkConfig{Name: "bus", NATS: &nats.Config{URL: srv.ClientURL(), Mode: mode, Create: mode == nats.ModeJetStream}}
-	service := benchService(b, hypervisor, []SinkConfig{sink})
+	sink := config.Sink{Name: "bus", NATS: &nats.Config{URL: srv.ClientURL(), Mode: mode, Create: mode == nats.ModeJetStream}}
+	service := benchService(b, hypervisor, []config.Sink{sink})
 
 	round := func() time.Duration {
 		bus.reset(b)
@@ -118,35 +116,26 @@ func benchServer(b *testing.B) *server.Server {
 	return srv
 }
 
-// benchService runs a wired virtcast until the benchmark ends. more are sinks that are made already.
-func benchService(b *testing.B, hypervisor *libvirttest.Server, sinks []SinkConfig, more ...namedSink) *service {
+// benchService runs a wired virtcast until the benchmark ends. more are sinks that are made
+// already.
+func benchService(b *testing.B, hypervisor *libvirttest.Server, sinks []config.Sink, more ...NamedSink) *Service {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
 	if _, err := hypervisor.Listen("unix", socket); err != nil {
 		b.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	config := &Config{
+	c := &config.Config{
 		DataDir:     dir,
-		Connections: []ConnectionConfig{{Name: "kvm01", URI: "test:///default"}},
+		Connections: []config.Connection{{Name: "kvm01", URI: "test+unix:///default?socket=" + socket}},
 		Sinks:       sinks,
 	}
-	drivers := func(c ConnectionConfig) (registry.Driver, error) {
-		return registry.DriverOf(libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
-			Dial: func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) },
-		}).Open), nil
-	}
-	j, err := openJournal(config, log)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := newService(b.Context(), config, log, j, drivers, sinkTools{log: log}, more...)
+	s, err := New(c, Options{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Sinks: more})
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.runAndClose(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	b.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -239,8 +228,8 @@ func (bus *benchBus) collect(b *testing.B) {
 }
 
 func (bus *benchBus) readStream(b *testing.B) {
-	config := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
-	consumer, err := bus.js.OrderedConsumer(b.Context(), "VIRTCAST", config)
+	all := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy}
+	consumer, err := bus.js.OrderedConsumer(b.Context(), "VIRTCAST", all)
 	if err != nil {
 		b.Fatal(err)
 	}

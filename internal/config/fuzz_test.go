@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -23,7 +23,7 @@ func FuzzConfig(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	scripts, err := txtar.ParseFile("testdata/script/check-broken.txtar")
+	scripts, err := txtar.ParseFile("../../cmd/virtcast/testdata/script/check-broken.txtar")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add(file.Data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := parseConfig("v.yaml", data, func(string) (string, bool) { return "secret", true })
+		c, err := Parse("v.yaml", data, func(string) (string, bool) { return "secret", true })
 		if err != nil {
 			for line := range strings.Lines(err.Error()) {
 				if !strings.HasPrefix(line, "v.yaml:") {
@@ -41,11 +41,11 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		var out strings.Builder
-		if err := c.describe(&out, "v.yaml"); err != nil {
+		if err := c.Describe(&out, "v.yaml"); err != nil {
 			t.Errorf("describe: %v", err)
 		}
 		for i := range c.Sinks {
-			if _, err := c.Sinks[i].kind(); err != nil {
+			if _, err := c.Sinks[i].Kind(); err != nil {
 				t.Errorf("sink %d of a valid configuration: %v", i, err)
 			}
 		}

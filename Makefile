@@ -18,7 +18,7 @@ TESTFLAGS   ?= -race -p 2 -timeout 10m
 FAILED      := printf '{"Action":"fail","Package":"go test"}\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test setup vet lint fmt fuzz bench e2e soak
+.PHONY: help build quick test setup vet lint fmt fuzz bench e2e soak
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -32,9 +32,15 @@ setup: ## install what the tests need (Debian; needs root only where something i
 vet:
 	$(GO) vet ./...
 
+# go test -short leaves out the tests that start a server, or take long; the report counts
+# them in one line. More packages than cores run at a time, since many tests wait.
+quick: ## the unit tests only: no server, no daemon, no race detector; under a minute
+	@mkdir -p .cache
+	@{ $(GO) test -json -short -p 4 -timeout 2m ./... || $(FAILED); } | $(GO) run ./e2e/testreport -log .cache/quick.log
+
 # The scenarios in ./e2e drive a virtcast of their own process and a real NATS: the race
 # detector would watch the test only. They run without it, after the rest, alone on the machine.
-test: setup vet ## all that must pass: vet, tests with the race detector, static build; names every skipped test
+test: setup vet ## all that must pass: vet, tests with the race detector, static build; reports each package as it ends
 	CGO_ENABLED=0 $(GO) build ./...
 	@mkdir -p .cache
 	@units=$$($(GO) list ./... | grep -v '/e2e$$'); \

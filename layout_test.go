@@ -8,12 +8,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 const module = "github.com/virtcast/virtcast"
@@ -33,17 +35,21 @@ var rooms = []struct {
 	{"internal/config", []string{"", "schema", "bridge/journal", "drivers/libvirt/transport", "sinks", "internal/field", "internal/strictyaml"}, "what users write contains each sink's Config; wiring it is package service's business"},
 	{"schema", []string{""}, "the vocabulary that everything else speaks knows nobody"},
 	{"internal/field", nil, "how a faulty field is named must be usable from every room"},
+	{"internal/retry", nil, "how long to wait and when to log a failure again depends on nothing that is retried"},
+	{"internal/fault", nil, "what an operator can do about an error of the system is the same in every room"},
+	{"internal/tlsfiles", []string{"internal/field", "internal/fault"}, "certificates are loaded and reloaded in one way, for any protocol above TLS"},
+	{"internal/template", nil, "placeholders are parsed in one way; what they stand for is the caller's business"},
 	{"internal/strictyaml", []string{"", "internal/field"}, "decoding finds places in a document; what the document means is not its business"},
-	{"drivers", []string{"", "schema", "internal/field"}, "a driver observes; who registers, stamps and publishes is not its business"},
+	{"drivers", []string{"", "schema", "internal/field", "internal/retry", "internal/fault"}, "a driver observes; who registers, stamps and publishes is not its business"},
 	{"drivers/libvirt/libvirttest", []string{"", "schema", "drivers/libvirt/wire"}, "the test hypervisor is the other end of the wire and must not share the client's code"},
 	{"drivers/drivertest", []string{"", "schema", "registry"}, "the suite holds drivers to what the registry calls"},
-	{"registry", []string{"", "schema", "internal/field"}, "meets drivers by its interfaces and the bridge by a func"},
-	{"bridge", []string{"", "schema", "bridge/journal", "internal/field"}, "the delivery promises depend on no driver and no sink"},
+	{"registry", []string{"", "schema", "internal/field", "internal/retry", "internal/fault"}, "meets drivers by its interfaces and the bridge by a func"},
+	{"bridge", []string{"", "schema", "bridge/journal", "internal/field", "internal/retry", "internal/fault"}, "the delivery promises depend on no driver and no sink"},
 	{"bridge/journal", []string{""}, "records are opaque: what is in them is not the journal's business"},
 	{"sinks", nil, "the one thing that sinks share knows nobody"},
-	{"sinks/nats", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
-	{"sinks/kafka", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
-	{"sinks/jsonl", []string{"", "schema", "sinks/.", "internal/field"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/nats", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault", "internal/tlsfiles", "internal/template"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/kafka", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault", "internal/tlsfiles", "internal/template"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/jsonl", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
 	{"sinks/sinktest", []string{"", "schema", "bridge/."}, "the suite holds sinks to what the bridge calls"},
 	{"configs", nil, "samples, which their test loads"},
 	{"e2e", []string{"", "schema"}, "black box: the built binary is driven from outside"},
@@ -81,7 +87,7 @@ func (p listed) sources() []string {
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-e", "-json", "./...").Output()
+	out, err := command.New(t.Context(), 2*time.Minute, "go", "list", "-e", "-json", "./...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

@@ -61,7 +61,7 @@ func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
 	}
 	if r.Offset >= f.start {
 		f.primed = nil
-	} else if _, ok := f.primed[e.Domain.UUID]; ok || !e.State.Gone {
+	} else if _, ok := f.primed[e.Object.UUID]; ok || !e.State.Gone {
 		return false
 	}
 	*e = e.StateEvent()
@@ -81,7 +81,7 @@ func (p *pump) prime(ctx context.Context) error {
 			return nil
 		}, func(i int, reason error) error {
 			// There is no record to keep; the domain's next event has its state again.
-			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, events[i].Domain.UUID, logError, reason)
+			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, events[i].Object.UUID, logError, reason)
 			return nil
 		})
 		if err != nil {
@@ -95,11 +95,11 @@ func (p *pump) keepLast() (superseded int) {
 	last := p.states.last
 	clear(last)
 	for i := range p.events {
-		last[p.events[i].Domain.UUID] = i
+		last[p.events[i].Object.UUID] = i
 	}
 	kept := 0
 	for i := range p.events {
-		if last[p.events[i].Domain.UUID] == i {
+		if last[p.events[i].Object.UUID] == i {
 			p.events[kept], p.at[kept] = p.events[i], p.at[i]
 			kept++
 		}

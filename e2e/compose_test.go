@@ -3,7 +3,6 @@ package e2e
 import (
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
@@ -170,7 +170,7 @@ func TestDockerfile(t *testing.T) {
 
 // virtcast accepts its configuration, and keeps its journal in the volume.
 func TestComposeConfiguration(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), lab.VirtcastProgram(t, false), "check", "-c", filepath.Join(composeDir, "virtcast.yaml"))
+	cmd := command.New(t.Context(), lab.Patience, lab.VirtcastProgram(t, false), "check", "-c", filepath.Join(composeDir, "virtcast.yaml"))
 	out := lab.Output(t, cmd)
 	for _, want := range []string{"read-only", "NATS JetStream at nats://nats:4222", "Kafka at kafka:19092", "Journal in /var/lib/virtcast/journal"} {
 		if !strings.Contains(out, want) {
@@ -182,10 +182,10 @@ func TestComposeConfiguration(t *testing.T) {
 // Docker's own judgement, where there is one: most machines that run the tests have no compose plugin, and
 // TestCompose holds the file in any case.
 func TestComposePlugin(t *testing.T) {
-	if err := exec.CommandContext(t.Context(), "docker", "compose", "version").Run(); err != nil {
+	if err := command.New(t.Context(), lab.Patience, "docker", "compose", "version").Run(); err != nil {
 		t.Log("docker compose is not installed here; only TestCompose has looked at compose.yaml")
 		return
 	}
-	lab.Output(t, exec.CommandContext(t.Context(),
+	lab.Output(t, command.New(t.Context(), lab.Patience,
 		"docker", "compose", "-f", filepath.Join(composeDir, "compose.yaml"), "--profile", "demo", "config", "--quiet"))
 }

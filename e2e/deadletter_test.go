@@ -2,10 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
@@ -29,7 +29,7 @@ func TestDeadLetters(t *testing.T) {
 	program := lab.VirtcastProgram(t, false)
 	deadletter := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"deadletter", "-c", v.ConfigFile}, args...)...)
+		cmd := command.New(t.Context(), lab.Patience, program, append([]string{"deadletter", "-c", v.ConfigFile}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("deadletter %v: %v\n%s", args, err, out)

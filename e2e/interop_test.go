@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -32,7 +32,7 @@ var places = []struct{ name, sink string }{
 // consumers are the programs of e2e/interop.
 var consumers = []struct {
 	name string
-	run  func(t testing.TB, program string, args ...string) *exec.Cmd
+	run  func(t testing.TB, program string, args ...string) *command.Cmd
 	// program is what run is given.
 	program string
 	// bus is which places it reads; uncompressed says that it knows gzip and no other compression.

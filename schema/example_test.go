@@ -24,7 +24,7 @@ func ExampleDecode() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(event.Received.Format(time.RFC3339), event.Connection.Name, event.Domain.Name)
+	fmt.Println(event.Received.Format(time.RFC3339), event.Connection.Name, event.Object.Name)
 	fmt.Println(schema.EventName(event.Kind, event.Observation.Event), schema.DetailName(event.Kind, event.Observation.Event, event.Detail))
 	fmt.Println("event", event.Sequence, "of its source,", event.DomainSequence, "of its domain")
 	// Output:

@@ -241,8 +241,8 @@ func (f *deadLetterFlags) list(out io.Writer, dead service.DeadLetters) error {
 		id, kind, domain := "-", "-", "-"
 		if e != nil {
 			id, kind = e.ID(), e.Type()
-			if e.Domain.Name != "" {
-				domain = e.Domain.Name
+			if e.Object.Name != "" {
+				domain = e.Object.Name
 			}
 		}
 		_, err := fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Local().Format(time.DateTime), d.Reader,

@@ -31,7 +31,7 @@ func deadLetterDir(t *testing.T) string {
 		Observation: schema.Observation{
 			Connection: &schema.Connection{Name: "kvm01", URI: "qemu:///system", Hostname: "kvm01", Source: "qemu://kvm01/system"},
 			Kind:       schema.KindLifecycle, Event: 2, Received: time.Unix(1_800_000_000, 0).UTC(),
-			Domain: schema.Domain{UUID: schema.UUID{1}, Name: "web\x1b[31m-1", ID: 3},
+			Object: schema.Object{UUID: schema.UUID{1}, Name: "web\x1b[31m-1", ID: 3},
 		},
 		Epoch: schema.FormatEpoch(1), Sequence: 7, DomainSequence: 1,
 	}
@@ -39,7 +39,7 @@ func deadLetterDir(t *testing.T) string {
 		sink string
 		data []byte
 	}{
-		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
+		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("\x00garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
 	} {
 		if err := j.DeadLetter(l.sink, journal.Record{Offset: 1, Data: l.data}, "MESSAGE_TOO_LARGE: larger than\nmax.message.bytes"); err != nil {
 			t.Fatal(err)

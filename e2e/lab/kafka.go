@@ -1,20 +1,20 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // KafkaOptions say what a Kafka cluster is like. The zero value: one broker that lets in everybody.
@@ -108,12 +108,10 @@ func fetch(of string, args ...string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(filepath.Join(root, "e2e", of, "fetch.sh"), args...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	cmd := command.New(context.Background(), fetchTimeout, filepath.Join(root, "e2e", of, "fetch.sh"), args...)
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", cmd.Path, err, stderr.Bytes())
+		return "", fmt.Errorf("%s: %w", cmd, err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
@@ -155,7 +153,7 @@ func (c *KafkaCluster) format(ctx context.Context) error {
 			}
 		}
 		wg.Go(func() {
-			if out, err := c.java(ctx, "-XX:TieredStopAtLevel=1", args...).CombinedOutput(); err != nil {
+			if out, err := command.New(ctx, toolTimeout, "java", c.java("-XX:TieredStopAtLevel=1", args...)...).CombinedOutput(); err != nil {
 				errs[i] = fmt.Errorf("format the storage of Kafka broker %d: %w\n%s", i, err, out)
 			}
 		})
@@ -164,11 +162,11 @@ func (c *KafkaCluster) format(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// java returns a command that runs one of Kafka's programs.
-func (c *KafkaCluster) java(ctx context.Context, option string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "java", append([]string{
+// java returns the arguments with which java runs one of Kafka's programs.
+func (c *KafkaCluster) java(option string, args ...string) []string {
+	return append([]string{
 		"-XX:+UseSerialGC", "-Xshare:auto", "-Djava.net.preferIPv4Stack=true", "-Djava.awt.headless=true", option, "-cp", c.jars,
-	}, args...)...)
+	}, args...)
 }
 
 // Tool runs one of Kafka's own command line tools, given as the name of its class (such as
@@ -194,12 +192,9 @@ func (c *KafkaCluster) tool(t testing.TB, option, class string, args []string) s
 		}
 		words = append(words, arg)
 	}
-	var stderr bytes.Buffer
-	cmd := c.java(t.Context(), option, words...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := command.New(t.Context(), toolTimeout, "java", c.java(option, words...)...).Output()
 	if err != nil {
-		t.Fatalf("lab: %s: %v\n%s%s", class, err, out, stderr.Bytes())
+		t.Fatalf("lab: %s: %v\n%s", class, err, out)
 	}
 	return string(out)
 }
@@ -217,8 +212,7 @@ func (c *KafkaCluster) launch(t testing.TB, n int) {
 	}
 	heap := fmt.Sprintf("-Xmx%dm", c.opts.HeapMB)
 	logging := "-Dlog4j2.configurationFile=" + filepath.Join(root, "e2e", "kafka", "log4j2.properties")
-	// The process outlives the context of the test, which ends before the clean-up.
-	cmd := c.java(context.WithoutCancel(t.Context()), heap, logging, "kafka.Kafka", b.config())
+	cmd := command.Server("java", c.java(heap, logging, "kafka.Kafka", b.config())...)
 	if b.proc, err = spawn(cmd, b.log()); err != nil {
 		t.Fatalf("lab: %v", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/internal/config"
 	"github.com/virtcast/virtcast/registry"
@@ -114,9 +114,12 @@ func TestKill(t *testing.T) {
 // fired is one event of the firehose.
 type fired struct{ domain, number uint32 }
 
-func startCrashChild(t *testing.T, file, acks string) *exec.Cmd {
+// childTimeout bounds the life of a child that is to be killed.
+const childTimeout = 5 * time.Minute
+
+func startCrashChild(t *testing.T, file, acks string) *command.Cmd {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	child := command.New(t.Context(), childTimeout, os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), crashConfig+"="+file, crashAcks+"="+acks)
 	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {
@@ -149,7 +152,7 @@ func crashChild(ctx context.Context, file, acks string) error {
 			if o.Kind != schema.KindLifecycle {
 				return
 			}
-			note := binary.BigEndian.AppendUint32(o.Domain.UUID[12:16:16], uint32(o.Domain.ID))
+			note := binary.BigEndian.AppendUint32(o.Object.UUID[12:16:16], uint32(o.Object.ID))
 			if _, err := f.Write(note); err != nil {
 				panic(err)
 			}
@@ -218,13 +221,13 @@ func readPublished(t *testing.T, url string) map[fired]bool {
 		if e.Kind != schema.KindLifecycle {
 			continue // a gap
 		}
-		before, seen := last[e.Domain.UUID]
-		if seen && (e.DomainSequence != before.DomainSequence+1 || e.Domain.ID <= before.Domain.ID) {
+		before, seen := last[e.Object.UUID]
+		if seen && (e.DomainSequence != before.DomainSequence+1 || e.Object.ID <= before.Object.ID) {
 			t.Fatalf("%s: event %d (domain sequence %d) after event %d (%d)",
-				e.Domain.Name, e.Domain.ID, e.DomainSequence, before.Domain.ID, before.DomainSequence)
+				e.Object.Name, e.Object.ID, e.DomainSequence, before.Object.ID, before.DomainSequence)
 		}
-		last[e.Domain.UUID] = e
-		published[fired{binary.BigEndian.Uint32(e.Domain.UUID[12:]), uint32(e.Domain.ID)}] = true
+		last[e.Object.UUID] = e
+		published[fired{binary.BigEndian.Uint32(e.Object.UUID[12:]), uint32(e.Object.ID)}] = true
 	}
 	for n := range uint64(len(sequences)) {
 		if _, ok := sequences[n+1]; !ok {

@@ -115,12 +115,12 @@ func readTopicPublished(t *testing.T, brokers []string, restarts int) (published
 			if e.Kind != schema.KindLifecycle {
 				return // a gap
 			}
-			if former, seen := last[e.Domain.UUID]; seen && (e.DomainSequence != former.DomainSequence+1 || e.Domain.ID <= former.Domain.ID) {
+			if former, seen := last[e.Object.UUID]; seen && (e.DomainSequence != former.DomainSequence+1 || e.Object.ID <= former.Object.ID) {
 				t.Fatalf("%s: event %d (domain sequence %d) after event %d (%d)",
-					e.Domain.Name, e.Domain.ID, e.DomainSequence, former.Domain.ID, former.DomainSequence)
+					e.Object.Name, e.Object.ID, e.DomainSequence, former.Object.ID, former.DomainSequence)
 			}
-			last[e.Domain.UUID] = e
-			published[fired{binary.BigEndian.Uint32(e.Domain.UUID[12:]), uint32(e.Domain.ID)}] = true
+			last[e.Object.UUID] = e
+			published[fired{binary.BigEndian.Uint32(e.Object.UUID[12:]), uint32(e.Object.ID)}] = true
 		})
 	}
 	for i, n := range back {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/internal/config"
 )
 
@@ -38,7 +38,7 @@ func idleServer(ctx context.Context, socket string) error {
 func BenchmarkIdleConnections(b *testing.B) {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
-	child := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^$")
+	child := command.New(b.Context(), 5*time.Minute, os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), idleSocket+"="+socket)
 	child.Stderr = os.Stderr
 	ready, err := child.StdoutPipe()

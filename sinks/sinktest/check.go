@@ -50,8 +50,8 @@ func Check(delivered, stored []schema.Event) Report {
 			continue
 		}
 		seen[at] = true
-		lane := e.Domain.UUID.String()
-		if e.Domain.UUID.IsZero() {
+		lane := e.Object.UUID.String()
+		if e.Object.UUID.IsZero() {
 			lane = e.Connection.Name
 		}
 		if before, ok := last[lane]; ok && before > at {

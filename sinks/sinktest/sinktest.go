@@ -180,7 +180,7 @@ func testPermanent(t *testing.T, f Fixture) {
 		sink := open(t, f)
 		for round := range 2 { // A fresh sink, and one that has delivered.
 			events := source.Take(100)
-			events[where].Domain.Name = strings.Repeat("x", f.TooLarge)
+			events[where].Object.Name = strings.Repeat("x", f.TooLarge)
 			n, err := sink.Deliver(ctx, events)
 			if n != where || !IsPermanent(err) {
 				t.Fatalf("round %d: Deliver with a too large event at %d = %d, %v, want %d and a permanent error", round, where, n, err, where)

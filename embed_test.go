@@ -8,13 +8,13 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -45,7 +45,7 @@ func TestEmbed(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), embedPatience)
 	defer cancel()
-	child := exec.CommandContext(ctx, program, "test+unix:///default?socket="+socket)
+	child := command.New(ctx, embedPatience, program, "test+unix:///default?socket="+socket)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	if err != nil {
@@ -142,13 +142,11 @@ func buildForeign(t *testing.T, program string) string {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), embedPatience)
-	defer cancel()
-	build := exec.CommandContext(ctx, "go", "build", "-o", "embed", ".")
+	build := command.New(t.Context(), embedPatience, "go", "build", "-o", "embed", ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build in a foreign module (%v, for up to %v): %v\n%s", build.Args, embedPatience, err, out)
+		t.Fatalf("%s in a foreign module: %v\n%s", build, err, out)
 	}
 	return filepath.Join(dir, "embed")
 }

@@ -32,7 +32,7 @@ var rooms = []struct {
 	{"", []string{"registry", "bridge"}, "the door for other programs opens on the registry and the bridge, and on no concrete driver or sink"},
 	{"cmd", []string{"..."}, "the command line may use every room"},
 	{"internal/service", []string{"", "schema", "registry", "bridge", "drivers", "sinks", "internal"}, "the wiring: beside cmd, the only room that knows concrete drivers and sinks"},
-	{"internal/config", []string{"", "schema", "bridge/journal", "drivers/libvirt/transport", "sinks", "internal/field", "internal/strictyaml"}, "what users write contains each sink's Config; wiring it is package service's business"},
+	{"internal/config", []string{"", "schema", "bridge/journal", "drivers/libvirt/transport", "sinks", "internal/field", "internal/fault", "internal/strictyaml"}, "what users write contains each sink's Config; wiring it is package service's business"},
 	{"schema", []string{""}, "the vocabulary that everything else speaks knows nobody"},
 	{"internal/field", nil, "how a faulty field is named must be usable from every room"},
 	{"internal/retry", nil, "how long to wait and when to log a failure again depends on nothing that is retried"},

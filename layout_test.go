@@ -21,9 +21,10 @@ import (
 const module = "github.com/virtcast/virtcast"
 
 // rooms are the groups of packages, and what they may import of this module outside their
-// tests. A package is in the room with the longest path that is the package's own path or a
-// parent of it. In the list of what may be imported, "" stands for the room itself, a path for
-// the packages at and below it, a path that ends in /. for that package alone, and ... for all.
+// tests. A package is in the room with the longest path that is the package's own path or
+// a parent of it. In the list of what may be imported, "" stands for the room itself, a
+// path for the packages at and below it, a path that ends in /. for that package alone,
+// and ... for all.
 var rooms = []struct {
 	path string
 	may  []string
@@ -162,8 +163,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// commentInPlace reports whether exactly one file has the package comment, and whether that
-// file is doc.go, or a command's main.go, or the only file of the package.
+// commentInPlace reports whether exactly one file has the package comment, and whether
+// that file is doc.go, or a command's main.go, or the only file of the package.
 func commentInPlace(p listed, commented []string) bool {
 	switch {
 	case len(p.sources()) == 0:

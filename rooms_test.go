@@ -20,7 +20,8 @@ const (
 	tableEnd     = "<!-- end of the table -->\n"
 )
 
-// The rooms of ARCHITECTURE.md are those of this test, with the words of their package comments.
+// The rooms of ARCHITECTURE.md are those of this test, with the words of their package
+// comments.
 func TestRoomsInArchitecture(t *testing.T) {
 	page, err := os.ReadFile(architecture)
 	if err != nil {
@@ -71,8 +72,8 @@ func roomTable(all []listed) string {
 	return table.String()
 }
 
-// synopsis returns the beginning of the comment of a room's package, or of the only package
-// below a room that has none itself.
+// synopsis returns the beginning of the comment of a room's package, or of the only
+// package below a room that has none itself.
 func synopsis(all []listed, room string) string {
 	i := slices.IndexFunc(all, func(p listed) bool { return p.path() == room && p.Doc != "" })
 	if i < 0 {

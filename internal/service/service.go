@@ -79,8 +79,8 @@ func New(c *config.Config, opts Options) (*Service, error) {
 	return s, nil
 }
 
-// OpenJournal opens the journal of a data directory, and so makes sure that no other process
-// uses it.
+// OpenJournal opens the journal of a data directory, and so makes sure that no other
+// process uses it.
 func OpenJournal(c *config.Config, log *slog.Logger) (*journal.Journal, error) {
 	j, err := journal.Open(journalDir(c), journal.Options{MaxBytes: c.Journal.Bytes(), Logger: log})
 	if err != nil {
@@ -98,8 +98,8 @@ func dataDirHints() fault.Hints {
 // journalDir is where the journal of a configuration is.
 func journalDir(c *config.Config) string { return filepath.Join(c.DataDir, "journal") }
 
-// wire makes the sinks first: a cursor must exist before anything is recorded, and those of
-// former sinks are dropped before the bridge reads the journal.
+// wire makes the sinks first: a cursor must exist before anything is recorded, and those
+// of former sinks are dropped before the bridge reads the journal.
 func (s *Service) wire(opts Options) error {
 	for i := range s.config.Sinks {
 		if err := s.makeSink(&s.config.Sinks[i]); err != nil {
@@ -199,7 +199,8 @@ func (s *Service) addConnection(c config.Connection, drivers Drivers) error {
 	return s.registry.AddConnection(registry.Connection{Name: c.Name, Driver: driver})
 }
 
-// Registry returns the registry: for registrations and callbacks beside the configured ones.
+// Registry returns the registry: for registrations and callbacks beside the configured
+// ones.
 func (s *Service) Registry() *registry.Registry { return s.registry }
 
 // Connection returns what the connection of that name has done, and whether there is one.

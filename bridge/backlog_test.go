@@ -85,8 +85,8 @@ func (k *keyed) Deliver(_ context.Context, events []schema.Event, outcome func(i
 type newest map[string]uint64
 
 func (n newest) add(e *schema.Event) {
-	names := []string{"all " + e.Connection.Name, e.Domain.UUID.String()}
-	if e.Domain.UUID.IsZero() {
+	names := []string{"all " + e.Connection.Name, e.Object.UUID.String()}
+	if e.Object.IsConnection() {
 		names[1] = "whole " + e.Connection.Name
 	}
 	for _, name := range names {
@@ -98,8 +98,8 @@ func (n newest) add(e *schema.Event) {
 
 // mustWait reports whether e must wait for an earlier one, by sinktest.MustWait's law.
 func (n newest) mustWait(e *schema.Event) bool {
-	names := []string{"whole " + e.Connection.Name, e.Domain.UUID.String()}
-	if e.Domain.UUID.IsZero() {
+	names := []string{"whole " + e.Connection.Name, e.Object.UUID.String()}
+	if e.Object.IsConnection() {
 		names = []string{"all " + e.Connection.Name}
 	}
 	for _, name := range names {
@@ -134,7 +134,7 @@ func detailIs(d int32) func(e *schema.Event) bool {
 }
 
 func domainIs(d int) func(e *schema.Event) bool {
-	return func(e *schema.Event) bool { return e.Domain.UUID == domain(d).UUID }
+	return func(e *schema.Event) bool { return e.Object.UUID == domain(d).UUID }
 }
 
 // TestStuckKeyHoldsUpItselfOnly: events of the other domains go on at once, while one fails.
@@ -152,8 +152,8 @@ func TestStuckKeyHoldsUpItselfOnly(t *testing.T) {
 		if took := time.Since(recorded); took > slowest {
 			slowest = took
 		}
-		if last := stored[len(stored)-1]; last.Domain.UUID != domain(1).UUID {
-			t.Fatalf("%s was stored, which is stuck", last.Domain.Name)
+		if last := stored[len(stored)-1]; last.Object.UUID != domain(1).UUID {
+			t.Fatalf("%s was stored, which is stuck", last.Object.Name)
 		}
 	}
 	if slowest > time.Second {
@@ -253,13 +253,13 @@ func TestBacklogLives(t *testing.T) {
 		total, refused := 0, 0
 		for range 40 {
 			mask := rng.Uint32() & rng.Uint32()
-			k.set(func(e *schema.Event) bool { return mask>>(e.Domain.UUID[15]%32)&1 == 1 })
+			k.set(func(e *schema.Event) bool { return mask>>(e.Object.UUID[15]%32)&1 == 1 })
 			for range 1 + rng.IntN(4) {
 				var batch []schema.Matched
 				for range 1 + rng.IntN(300) {
 					m := observe(rng.IntN(20), total)
 					if rng.IntN(200) == 0 {
-						m.Kind, m.Domain, m.Gap = schema.KindGap, schema.Domain{}, &schema.Gap{Reason: schema.GapOverrun}
+						m.Kind, m.Object, m.Gap = schema.KindGap, schema.Object{}, &schema.Gap{Reason: schema.GapOverrun}
 					}
 					if m.Detail == 17 {
 						refused++
@@ -288,12 +288,12 @@ func TestBacklogLives(t *testing.T) {
 		lastGap, highest := int32(-1), int32(-1)
 		for i := range stored {
 			e := &stored[i]
-			if e.Domain.UUID.IsZero() {
+			if e.Object.IsConnection() {
 				if e.Detail < highest {
 					t.Fatalf("seed %d: the gap %d is stored after %d", seed, e.Detail, highest)
 				}
 				lastGap = e.Detail
-			} else if d := e.Domain.UUID[15]; e.Detail < last[d] || e.Detail < lastGap {
+			} else if d := e.Object.UUID[15]; e.Detail < last[d] || e.Detail < lastGap {
 				t.Fatalf("seed %d: %d of domain %d is stored after %d and the gap %d", seed, e.Detail, d, last[d], lastGap)
 			} else {
 				last[d] = e.Detail

@@ -23,15 +23,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var kvm01 = &schema.Connection{Name: "kvm01", URI: "qemu:///system", Hostname: "kvm01.example.com", Source: "qemu://kvm01.example.com/system"}
 
-func domain(n int) schema.Domain {
-	return schema.Domain{UUID: schema.UUID{15: byte(n + 1)}, Name: fmt.Sprintf("d%d", n), ID: int32(n)}
+func domain(n int) schema.Object {
+	return schema.Object{UUID: schema.UUID{15: byte(n + 1)}, Name: fmt.Sprintf("d%d", n), ID: int32(n)}
 }
 
 // observe makes the nth observation of a domain: its detail is n.
 func observe(d, n int, to ...string) schema.Matched {
 	return schema.Matched{
 		Observation: schema.Observation{
-			Connection: kvm01, Kind: schema.KindLifecycle, Domain: domain(d),
+			Connection: kvm01, Kind: schema.KindLifecycle, Object: domain(d),
 			Event: 2, Detail: int32(n), Received: time.Unix(1_800_000_000, int64(n)).UTC(),
 		},
 		Sinks: to,
@@ -180,14 +180,14 @@ func verifyDomains(t *testing.T, events []schema.Event, first uint64) {
 			t.Fatalf("event %d: the id %s came before", i, e.ID())
 		}
 		ids[e.ID()] = true
-		before, seen := last[e.Domain.UUID]
+		before, seen := last[e.Object.UUID]
 		if !seen && e.DomainSequence != first || seen && e.DomainSequence != before.DomainSequence+1 {
 			t.Fatalf("event %d: domain sequence %d after %d", i, e.DomainSequence, before.DomainSequence)
 		}
 		if seen && e.Detail <= before.Detail {
-			t.Fatalf("event %d: domain %s: detail %d after %d", i, e.Domain.Name, e.Detail, before.Detail)
+			t.Fatalf("event %d: domain %s: detail %d after %d", i, e.Object.Name, e.Detail, before.Detail)
 		}
-		last[e.Domain.UUID] = e
+		last[e.Object.UUID] = e
 	}
 }
 
@@ -471,7 +471,7 @@ func TestForgetsSilentDomains(t *testing.T) {
 	events := s.await(t, 15)
 	for i, want := range []uint64{1, 2, 1, 2} {
 		if e := events[11+i]; e.DomainSequence != want {
-			t.Errorf("%s has domain sequence %d, want %d", e.Domain.Name, e.DomainSequence, want)
+			t.Errorf("%s has domain sequence %d, want %d", e.Object.Name, e.DomainSequence, want)
 		}
 	}
 	if got := events[14].Sequence; got != 15 {

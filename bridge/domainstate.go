@@ -39,8 +39,8 @@ func (d *domainState) hear(o *schema.Observation, sequence uint64) {
 	d.sequence++
 	d.last = sequence
 	d.at = o.Received.UnixNano()
-	d.id = o.Domain.ID
-	d.name = o.Domain.Name
+	d.id = o.Object.ID
+	d.name = o.Object.Name
 	d.synthetic, d.since = o.Synthetic, 0
 	if !o.UnobservedSince.IsZero() {
 		d.since = o.UnobservedSince.UnixNano()
@@ -62,7 +62,7 @@ func (d *knownDomain) stateEvent(epoch string) schema.Event {
 	e := schema.Event{
 		Observation: schema.Observation{
 			Connection: d.connection,
-			Domain:     schema.Domain{UUID: d.uuid, Name: d.name, ID: d.id},
+			Object:     schema.Object{UUID: d.uuid, Name: d.name, ID: d.id},
 			Received:   time.Unix(0, d.at).UTC(),
 			Synthetic:  d.synthetic,
 		},

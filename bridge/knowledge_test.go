@@ -26,7 +26,7 @@ func everything(s *stamper) {
 		observed(hostA, 0, 0, -1), observed(hostA, 2, 0, 7), observed(hostB, 2, 1, 3), observed(hostB, 4, 1, 3), observed(hostA, 3, 1, 7),
 		{Connection: hostA, Kind: schema.KindGap, Received: time.Unix(1, 0), Gap: &schema.Gap{Reason: schema.GapOverrun}},
 		{
-			Connection: hostA, Kind: schema.KindLifecycle, Domain: schema.Domain{UUID: schema.UUID{9}, Name: "db", ID: 4},
+			Connection: hostA, Kind: schema.KindLifecycle, Object: schema.Object{UUID: schema.UUID{9}, Name: "db", ID: 4},
 			Event: 5, Received: time.Unix(2, 0), Synthetic: true, UnobservedSince: time.Unix(1, 0),
 		},
 	} {

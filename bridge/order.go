@@ -4,11 +4,11 @@ import "github.com/virtcast/virtcast/schema"
 
 // holds knows a set of events that have no outcome yet, and which later events must not
 // overtake them. It is the same law as the sinks' (sinktest.MustWait): an event waits for
-// the earlier ones of its domain, on whatever connection, and for the earlier ones about
+// the earlier ones of its object, on whatever connection, and for the earlier ones about
 // its connection as a whole (a gap, say); an event about a connection as a whole waits for
 // every earlier event of that connection.
 type holds struct {
-	domains     map[schema.UUID]int
+	objects     map[schema.ObjectKey]int
 	connections map[string]connectionHolds
 }
 
@@ -16,24 +16,21 @@ type holds struct {
 // whole.
 type connectionHolds struct{ all, whole int }
 
-// aboutConnection reports whether an event is about its connection as a whole.
-func aboutConnection(e *schema.Event) bool { return e.Domain.UUID.IsZero() }
-
 // mustWait reports whether e must not overtake an event of the set.
 func (h *holds) mustWait(e *schema.Event) bool {
 	if len(h.connections) == 0 {
 		return false
 	}
 	c := h.connections[e.Connection.Name]
-	if aboutConnection(e) {
+	if e.Object.IsConnection() {
 		return c.all > 0
 	}
-	return c.whole > 0 || h.domains[e.Domain.UUID] > 0
+	return c.whole > 0 || h.objects[e.Object.Key()] > 0
 }
 
 func (h *holds) add(e *schema.Event) {
 	if h.connections == nil {
-		h.connections, h.domains = make(map[string]connectionHolds), make(map[schema.UUID]int)
+		h.connections, h.objects = make(map[string]connectionHolds), make(map[schema.ObjectKey]int)
 	}
 	h.count(e, 1)
 }
@@ -43,10 +40,13 @@ func (h *holds) remove(e *schema.Event) { h.count(e, -1) }
 func (h *holds) count(e *schema.Event, n int) {
 	c := h.connections[e.Connection.Name]
 	c.all += n
-	if aboutConnection(e) {
+	if e.Object.IsConnection() {
 		c.whole += n
-	} else if h.domains[e.Domain.UUID] += n; h.domains[e.Domain.UUID] == 0 {
-		delete(h.domains, e.Domain.UUID)
+	} else {
+		key := e.Object.Key()
+		if h.objects[key] += n; h.objects[key] == 0 {
+			delete(h.objects, key)
+		}
 	}
 	h.connections[e.Connection.Name] = c
 	if c.all == 0 {

@@ -337,7 +337,7 @@ func (p *pump) buryRefused(ctx context.Context) error {
 		}
 		if en.offset == 0 {
 			// There is no record to keep; the domain's next event has its state again.
-			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, p.round.events[i].Domain.UUID, logError, en.reason)
+			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, p.round.events[i].Object.UUID, logError, en.reason)
 			continue
 		}
 		if err := p.bury(ctx, journal.Record{Offset: en.offset, Data: en.data}, en.reason); err != nil {

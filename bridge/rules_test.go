@@ -28,7 +28,7 @@ var theDomain = schema.UUID{0x66, 15: 1}
 
 func observed(at *schema.Connection, event, detail, id int32) *schema.Observation {
 	return &schema.Observation{
-		Connection: at, Kind: schema.KindLifecycle, Domain: schema.Domain{UUID: theDomain, Name: "web-1", ID: id},
+		Connection: at, Kind: schema.KindLifecycle, Object: schema.Object{UUID: theDomain, Name: "web-1", ID: id},
 		Event: event, Detail: detail, Received: time.Unix(1_800_000_000, 5).UTC(),
 	}
 }

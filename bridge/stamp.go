@@ -176,15 +176,15 @@ func (s *stamper) stamp(o *schema.Observation) schema.Event {
 	if o.Kind == schema.KindGap {
 		src.missed = src.sequence
 	}
-	if o.Domain.UUID.IsZero() {
+	if o.Object.UUID.IsZero() {
 		return e
 	}
-	domain := src.domains[o.Domain.UUID]
+	domain := src.domains[o.Object.UUID]
 	if domain == nil {
-		domain = s.insert(src, o.Domain.UUID)
+		domain = s.insert(src, o.Object.UUID)
 	}
 	s.touch(domain)
-	circumstance := circumstance{id: o.Domain.ID, sure: domain.last > src.missed}
+	circumstance := circumstance{id: o.Object.ID, sure: domain.last > src.missed}
 	domain.hear(o, src.sequence)
 	e.DomainSequence = domain.sequence
 	e.State = s.conclude(domain, o, circumstance)

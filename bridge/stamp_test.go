@@ -99,7 +99,7 @@ func BenchmarkStamp(b *testing.B) {
 					uuid := schema.UUID{1, byte(d >> 8), byte(d)}
 					observations = append(observations, schema.Observation{
 						Connection: c, Kind: schema.KindLifecycle, Received: time.Unix(1_800_000_000, 0),
-						Domain: schema.Domain{UUID: uuid, Name: "web-1", ID: 7},
+						Object: schema.Object{UUID: uuid, Name: "web-1", ID: 7},
 					})
 				}
 			}

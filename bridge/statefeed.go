@@ -65,7 +65,7 @@ func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
 	}
 	if r.Offset >= f.start {
 		f.primed = nil
-	} else if _, ok := f.primed[e.Domain.UUID]; ok || !e.State.Gone {
+	} else if _, ok := f.primed[e.Object.UUID]; ok || !e.State.Gone {
 		return false
 	}
 	*e = e.StateEvent()
@@ -91,12 +91,12 @@ func (p *pump) keepLast() {
 	r, last := &p.round, p.states.last
 	clear(last)
 	for i := range r.events {
-		last[r.events[i].Domain.UUID] = i
+		last[r.events[i].Object.UUID] = i
 	}
 	again, skipped, at := 0, 0, -1
 	r.filter(0, func(en *entry, e *schema.Event) bool {
 		at++
-		if en.sent || last[e.Domain.UUID] == at {
+		if en.sent || last[e.Object.UUID] == at {
 			if at < r.again {
 				again++
 			}

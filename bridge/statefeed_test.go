@@ -20,7 +20,7 @@ func lifecycle(d int, event, detail int32, to ...string) schema.Matched {
 	m := observe(d, 0, to...)
 	m.Event, m.Detail = event, detail
 	if event < 2 {
-		m.Domain.ID = -1
+		m.Object.ID = -1
 	}
 	return m
 }
@@ -34,8 +34,8 @@ type world struct {
 func (w world) states() map[string]string {
 	all := map[string]string{}
 	for _, e := range w.got() {
-		if delete(all, e.Domain.Name); !e.State.Gone {
-			all[e.Domain.Name] = fmt.Sprintf("%s %d", schema.StateName(e.State.Code), e.DomainSequence)
+		if delete(all, e.Object.Name); !e.State.Gone {
+			all[e.Object.Name] = fmt.Sprintf("%s %d", schema.StateName(e.State.Code), e.DomainSequence)
 		}
 	}
 	return all
@@ -115,7 +115,7 @@ func TestNewStateStoreIsPrimed(t *testing.T) {
 	r.settled(t)
 
 	store := world{newMemory()}
-	hidden := lifecycle(4, 0, 0).Domain.UUID
+	hidden := lifecycle(4, 0, 0).Object.UUID
 	r = stateful(t, dir, bridge.Options{}, bus, store, func(connection string, d schema.UUID) bool {
 		return connection == "kvm01" && d != hidden
 	})
@@ -129,16 +129,16 @@ func TestNewStateStoreIsPrimed(t *testing.T) {
 	}
 	for _, e := range store.got() {
 		if e.State.Gone {
-			t.Errorf("%s, which is gone, was primed", e.Domain.Name)
+			t.Errorf("%s, which is gone, was primed", e.Object.Name)
 		}
 	}
 	// It is the same event that the store would have been given then.
 	for _, e := range bus.got() {
-		if e.Domain.Name != "d2" || e.DomainSequence != 2 {
+		if e.Object.Name != "d2" || e.DomainSequence != 2 {
 			continue
 		}
 		for _, s := range store.got() {
-			if s.Domain.Name == "d2" {
+			if s.Object.Name == "d2" {
 				if diff := cmp.Diff(e.StateEvent(), s); diff != "" {
 					t.Errorf("a primed state (-as it was +as it is)\n%s", diff)
 				}
@@ -182,10 +182,10 @@ func TestStateStoreGoesOnAfterRestart(t *testing.T) {
 	}
 	last := map[string]uint64{}
 	for _, e := range store.got() {
-		if e.DomainSequence < last[e.Domain.Name] {
-			t.Errorf("%s went back from %d to %d", e.Domain.Name, last[e.Domain.Name], e.DomainSequence)
+		if e.DomainSequence < last[e.Object.Name] {
+			t.Errorf("%s went back from %d to %d", e.Object.Name, last[e.Object.Name], e.DomainSequence)
 		}
-		last[e.Domain.Name] = e.DomainSequence
+		last[e.Object.Name] = e.DomainSequence
 	}
 }
 

@@ -130,7 +130,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	}
 	table := newTable(r.list.Load(), "kvm01")
 	observations := append(numbered(1), numbered(2)...)
-	observations[1].Domain.UUID = uuidB
+	observations[1].Object.UUID = uuidB
 	if n := testing.AllocsPerRun(100, func() {
 		for i := range observations {
 			table.match(&observations[i])

@@ -39,7 +39,7 @@ func (f *copyFilter) drop(o *schema.Observation) bool {
 
 // sameEvent reports whether two observations may be copies of one event.
 func sameEvent(a, b *schema.Observation) bool {
-	return a.Kind == b.Kind && a.Domain == b.Domain && a.Event == b.Event && a.Detail == b.Detail
+	return a.Kind == b.Kind && a.Object == b.Object && a.Event == b.Event && a.Detail == b.Detail
 }
 
 // expectCopies starts the filter.

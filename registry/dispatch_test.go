@@ -149,7 +149,7 @@ func TestStatement21ObservationsMayBeKept(t *testing.T) {
 		}
 		synctest.Wait()
 		for i, o := range kept {
-			if o.Detail != int32(i) || o.Domain.Name != "d" {
+			if o.Detail != int32(i) || o.Object.Name != "d" {
 				t.Fatalf("observation %d became %+v", i, o)
 			}
 		}
@@ -226,7 +226,7 @@ func TestStatement26EachOncePerMatchingRegistrationInOrder(t *testing.T) {
 				domain = uuidB
 			}
 			h.emit(schema.KindLifecycle, domain, i)
-			text := line(schema.Observation{Kind: schema.KindLifecycle, Domain: schema.Domain{UUID: domain}, Detail: i})
+			text := line(schema.Observation{Kind: schema.KindLifecycle, Object: schema.Object{UUID: domain}, Detail: i})
 			all = append(all, text)
 			if domain == uuidA {
 				ofA = append(ofA, text)

@@ -30,7 +30,7 @@ type Session interface {
 	// DeregisterAny ends a callback. Once it has returned, no observation comes from it.
 	DeregisterAny(ctx context.Context, kind schema.Kind, callbackID int32) error
 	// Domains lists every domain, running or not, with its state and reason.
-	Domains(ctx context.Context) ([]schema.DomainState, error)
+	Domains(ctx context.Context) ([]schema.ListedDomain, error)
 	// Done is closed when the session is lost or closed.
 	Done() <-chan struct{}
 	// Err says why, once Done is closed; nil if Close was called.

@@ -79,7 +79,7 @@ func (s *hostSession) Err() error {
 	return s.err
 }
 
-func (s *hostSession) Domains(context.Context) ([]schema.DomainState, error) { return nil, nil }
+func (s *hostSession) Domains(context.Context) ([]schema.ListedDomain, error) { return nil, nil }
 
 func (s *hostSession) RegisterAny(ctx context.Context, kind schema.Kind, domain *schema.UUID) (int32, error) {
 	s.host.mu.Lock()
@@ -205,7 +205,7 @@ func (h *host) emit(kind schema.Kind, domain schema.UUID, detail int32) {
 func (s *hostSession) observation(id int32, kind schema.Kind, domain schema.UUID, detail int32) schema.Observation {
 	return schema.Observation{
 		Connection: s.connection, Kind: kind, CallbackID: id, Detail: detail,
-		Domain: schema.Domain{UUID: domain, Name: "d", ID: 1}, Received: time.Now().UTC(),
+		Object: schema.Object{UUID: domain, Name: "d", ID: 1}, Received: time.Now().UTC(),
 	}
 }
 
@@ -264,7 +264,7 @@ func line(o schema.Observation) string {
 	if o.Gap != nil {
 		return fmt.Sprintf("gap %s %d", o.Gap.Reason, o.Gap.Lost)
 	}
-	return fmt.Sprintf("%s %x %d", o.Kind, o.Domain.UUID[0], o.Detail)
+	return fmt.Sprintf("%s %x %d", o.Kind, o.Object.UUID[0], o.Detail)
 }
 
 // watching runs a registry with hosts for the duration of a test in a synctest bubble.

@@ -158,7 +158,7 @@ func TestLibvirtWireCallbacks(t *testing.T) {
 	onWire(t, server, 1, uuidA)
 	eventually(t, func() error { return recorded(j, 2) })
 	records := j.all()
-	if o := records[0]; o.Detail != 2 || o.Domain.Name != "a" {
+	if o := records[0]; o.Detail != 2 || o.Object.Name != "a" {
 		t.Errorf("first record %+v", o)
 	}
 	if o := records[1]; o.Gap == nil || o.Gap.Reason != schema.GapDisconnected || o.UnobservedSince.After(o.Gap.Until) {
@@ -221,7 +221,7 @@ func TestLibvirtChangeOver(t *testing.T) {
 	var got [2][]int32
 	for _, m := range j.all() {
 		i := 0
-		if m.Domain.UUID == uuidB {
+		if m.Object.UUID == uuidB {
 			i = 1
 		}
 		got[i] = append(got[i], m.Detail)

@@ -89,7 +89,7 @@ func TestLibvirtdChangeOver(t *testing.T) {
 		}
 	}
 	for _, m := range j.all() {
-		got[m.Domain.Name] = append(got[m.Domain.Name], m.Event)
+		got[m.Object.Name] = append(got[m.Object.Name], m.Event)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("recorded (-want +got):\n%s", diff)

@@ -37,7 +37,7 @@ func TestRegistrationsChangeUnderLoad(t *testing.T) {
 		QueueBound: 1 << 20,
 		Record: func(_ context.Context, batch []schema.Matched) error {
 			for _, m := range batch {
-				if m.Gap != nil || m.Domain.UUID != uuidA {
+				if m.Gap != nil || m.Object.UUID != uuidA {
 					continue
 				}
 				v, _ := recorded.Load(m.Connection.Name)

@@ -25,7 +25,7 @@ func numbered(details ...int32) []schema.Observation {
 	observations := make([]schema.Observation, 0, len(details))
 	for _, d := range details {
 		observations = append(observations, schema.Observation{
-			Kind: schema.KindLifecycle, Detail: d, Domain: schema.Domain{UUID: uuidA}, Received: time.Now().UTC(),
+			Kind: schema.KindLifecycle, Detail: d, Object: schema.Object{UUID: uuidA}, Received: time.Now().UTC(),
 		})
 	}
 	return observations

@@ -132,7 +132,7 @@ func TestStatement04And05DifferentCallbacksAndFilters(t *testing.T) {
 }
 
 func rebootOf(domain schema.UUID, detail int32) schema.Observation {
-	return schema.Observation{Kind: kindReboot, Domain: schema.Domain{UUID: domain}, Detail: detail}
+	return schema.Observation{Kind: kindReboot, Object: schema.Object{UUID: domain}, Detail: detail}
 }
 
 func TestStatement08GlobalAndDomainBothFire(t *testing.T) {
@@ -174,7 +174,7 @@ func TestStatement09And11DomainFilterIsTheUUID(t *testing.T) {
 		}
 		s := h.current()
 		renamed := s.observation(0, schema.KindLifecycle, uuidA, 1)
-		renamed.Domain.Name, renamed.Domain.ID = "another", -1
+		renamed.Object.Name, renamed.Object.ID = "another", -1
 		other := s.observation(0, schema.KindLifecycle, uuidB, 2)
 		s.observe([]schema.Observation{renamed, other})
 		synctest.Wait()

@@ -104,7 +104,7 @@ func (t *table) match(o *schema.Observation) *target {
 		return nil
 	}
 	if k.domains != nil {
-		if target, ok := k.domains[o.Domain.UUID]; ok {
+		if target, ok := k.domains[o.Object.UUID]; ok {
 			return target
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	AttrDetail          = "detail"
 	AttrSynthetic       = "synthetic"
 	AttrUnobservedSince = "unobservedsince"
+	AttrOccurred        = "occurred"
 )
 
 // attribute numbers an attribute in the order in which it is written.
@@ -52,6 +53,7 @@ const (
 	attrDetail
 	attrSynthetic
 	attrUnobservedSince
+	attrOccurred
 	attributeCount
 )
 
@@ -72,6 +74,7 @@ var attributeNames = [attributeCount]string{
 	attrDetail:          AttrDetail,
 	attrSynthetic:       AttrSynthetic,
 	attrUnobservedSince: AttrUnobservedSince,
+	attrOccurred:        AttrOccurred,
 }
 
 // appendAttribute appends the value of an attribute in its canonical string
@@ -90,9 +93,7 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 	case attrType:
 		return appendType(dst, e.Kind, e.Observation.Event)
 	case attrSubject:
-		if e.Kind.Family() == FamilyDomain {
-			return e.Domain.UUID.AppendText36(dst)
-		}
+		return appendSubject(dst, &e.Object)
 	case attrTime:
 		return appendTime(dst, e.Received)
 	case attrDataSchema:
@@ -100,10 +101,7 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 			return append(dst, row.schema...)
 		}
 	case attrPartitionKey:
-		if e.Kind.Family() == FamilyDomain {
-			return e.Domain.UUID.AppendText36(dst)
-		}
-		return appendClean(dst, e.connection().Name)
+		return appendPartitionKey(dst, e)
 	case attrSequence:
 		return appendCounter(dst, e.Sequence)
 	case attrEpoch:
@@ -126,16 +124,47 @@ func appendAttribute(dst []byte, e *Event, a attribute) []byte {
 		if !e.UnobservedSince.IsZero() {
 			return appendTime(dst, e.UnobservedSince)
 		}
+	case attrOccurred:
+		if !e.Occurred.IsZero() {
+			return appendTime(dst, e.Occurred)
+		}
 	case attributeCount:
 	}
 	return dst
 }
 
+// appendSubject appends what identifies the object: its UUID, a node device's name, and
+// nothing for the connection itself.
+func appendSubject(dst []byte, o *Object) []byte {
+	switch {
+	case o.IsConnection():
+		return dst
+	case o.Family == FamilyNodeDevice:
+		return appendClean(dst, o.Name)
+	default:
+		return o.UUID.AppendText36(dst)
+	}
+}
+
+// appendPartitionKey appends the object's UUID. A node device's name is unique on its own
+// host only, so the connection stands before it.
+func appendPartitionKey(dst []byte, e *Event) []byte {
+	switch {
+	case e.Object.IsConnection():
+		return appendClean(dst, e.connection().Name)
+	case e.Object.Family == FamilyNodeDevice:
+		dst = append(appendClean(dst, e.connection().Name), '/')
+		return appendClean(dst, e.Object.Name)
+	default:
+		return e.Object.UUID.AppendText36(dst)
+	}
+}
+
 // VisitAttributes calls visit for every attribute that e has, in a fixed order,
-// specversion and datacontenttype among them, with its canonical string form: what
-// binary mode puts into headers. A value is valid during its call
-// only. scratch is room for the values; it is returned, grown if it had to be, for the
-// next call: 64 bytes are enough for most. With enough room nothing is allocated.
+// specversion and datacontenttype among them, with its canonical string form: what binary
+// mode puts into headers. A value is valid during its call only. scratch is room for the
+// values; it is returned, grown if it had to be, for the next call: 64 bytes are enough
+// for most. With enough room nothing is allocated.
 func VisitAttributes(e *Event, scratch []byte, visit func(name string, value []byte)) []byte {
 	for a := range attributeCount {
 		scratch = appendAttribute(scratch[:0], e, a)
@@ -167,23 +196,24 @@ func (e *Event) ID() string { return EventID(e.Epoch, e.Sequence) }
 // Source returns the CloudEvents source, the connection's.
 func (e *Event) Source() string { return e.value(attrSource) }
 
-// Subject returns the CloudEvents subject: the domain's UUID, or "" for an event that is
-// about no domain.
+// Subject returns the CloudEvents subject: the object's UUID, the name of a node device,
+// or "" for an event about the connection itself.
 func (e *Event) Subject() string { return e.value(attrSubject) }
 
-// PartitionKey returns what events must be ordered by: the domain's UUID, or the
-// connection's name for an event that is about no domain. A broker that keeps the order of
-// each key keeps promise 1.
+// PartitionKey returns what events must be ordered by: the object's UUID, the
+// connection's and the device's name ("kvm01/net_eth0") for a node device, or the
+// connection's name for an event about the connection itself. A broker that keeps the
+// order of each key keeps the order of each object's events.
 func (e *Event) PartitionKey() string { return e.value(attrPartitionKey) }
 
 func (e *Event) value(a attribute) string {
 	return string(appendAttribute(make([]byte, 0, 64), e, a))
 }
 
-// SubjectTokens returns the words for {kind}, {event} and {detail} of a subject on
-// a message bus: "lifecycle", "started", "booted". "_" stands where an event
-// has no such word, and "unknown-<number>" for a number without a name. It allocates only
-// for the latter. The words have no dots, spaces or wildcards.
+// SubjectTokens returns the words for {kind}, {event} and {detail} of a subject on a
+// message bus: "lifecycle", "started", "booted". "_" stands where an event has no such
+// word, and "unknown-<number>" for a number without a name. It allocates only for the
+// latter. The words have no dots, spaces or wildcards.
 func SubjectTokens(e *Event) (kind, event, detail string) {
 	row := e.Kind.row()
 	if row == nil || row.events == nil {
@@ -214,8 +244,8 @@ func isClean(c byte) bool {
 	return c > ' ' && c < 0x7f && c != '"' && c != '%' && c != '\\'
 }
 
-// CleanAttribute returns s as it may stand in an attribute value: every byte that
-// is not printable ASCII, and every space, quote, percent sign and backslash, becomes an
+// CleanAttribute returns s as it may stand in an attribute value: every byte that is not
+// printable ASCII, and every space, quote, percent sign and backslash, becomes an
 // underscore. Connection names and sources that were validated pass unchanged.
 func CleanAttribute(s string) string {
 	for i := range len(s) {

@@ -8,9 +8,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/types"
 )
 
-// CloudEvent returns e as the CloudEvents SDK has it: the same event, attribute for attribute, as
-// the SDK makes when it reads e in structured mode. It fails where the
-// SDK's URI type would change the source.
+// CloudEvent returns e as an event of the CloudEvents SDK. It equals, attribute for
+// attribute, what the SDK reads from e in structured mode. It fails where the SDK's URI
+// type would change the source.
 func (e *Event) CloudEvent() (event.Event, error) {
 	source, err := url.Parse(e.Source())
 	if err != nil {
@@ -51,8 +51,8 @@ func (e *Event) CloudEvent() (event.Event, error) {
 	return event.Event{Context: context, DataEncoded: AppendData(nil, e)}, nil
 }
 
-// FromCloudEvent returns the event that the SDK received, with the rules of [Decode]. ce may have
-// come in either mode.
+// FromCloudEvent decodes an event that the CloudEvents SDK received, in either mode. The
+// rules are those of [Decode].
 func FromCloudEvent(ce event.Event) (Event, error) {
 	if err := ce.Validate(); err != nil {
 		return Event{}, fmt.Errorf("decode event: %w", err)

@@ -29,7 +29,8 @@ func TestSDKReadsStructured(t *testing.T) {
 	}
 }
 
-// TestSDKReadsBinary does the same for attributes in headers, through the SDK's own bindings.
+// TestSDKReadsBinary does the same for attributes in headers, through the SDK's own
+// bindings.
 func TestSDKReadsBinary(t *testing.T) {
 	for _, test := range testEvents() {
 		t.Run(test.name, func(t *testing.T) {
@@ -48,8 +49,8 @@ func TestSDKReadsBinary(t *testing.T) {
 	}
 }
 
-// TestSDKWritesBinary holds that the SDK, given the event that CloudEvent makes, writes the same headers
-// as VisitAttributes.
+// TestSDKWritesBinary holds that the SDK, given the event that CloudEvent makes, writes
+// the same headers as VisitAttributes.
 func TestSDKWritesBinary(t *testing.T) {
 	for _, test := range testEvents() {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,17 +10,17 @@ import (
 	"time"
 )
 
-// ErrUnknownType is returned when an event is not one of virtcast's, or of a kind or
-// a version of the data that this version of the package does not know.
+// ErrUnknownType is returned when an event is not virtcast's, or when this version of the
+// package knows neither its kind nor the version of its data.
 var ErrUnknownType = errors.New("unknown type of event")
 
 func unknownTypeError(typ string) error { return fmt.Errorf("%w: %.100q", ErrUnknownType, typ) }
 
-// Decode reads an event in structured mode, as [AppendJSON] writes it. It is strict about what virtcast
-// writes: the attributes and the data must agree. It ignores attributes and
-// members of the data that it does not know, and accepts names that a newer version
-// has for a number that this one has none for. The error is an [ErrUnknownType] for an
-// event that may be right but is not for this version. The event's connection is its own.
+// Decode reads an event in structured mode, as [AppendJSON] writes it. The attributes and
+// the data must agree. Decode ignores attributes and members that it does not know. It
+// accepts a name that it does not know for a number that it has no name for: a newer
+// version may have one. The error is an [ErrUnknownType] for an event that may be valid
+// but is not for this version. Decoded events do not share a Connection.
 func Decode(structured []byte) (Event, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(structured, &members); err != nil {
@@ -43,9 +44,9 @@ func Decode(structured []byte) (Event, error) {
 	return m.decode()
 }
 
-// DecodeBinary reads an event in binary mode: header returns the value of the attribute
-// with that name, without the prefix that the transport uses, or "" where the
-// message has none; data is the body. Otherwise it is as [Decode].
+// DecodeBinary reads an event in binary mode, by the rules of [Decode]. header returns
+// the value of the attribute with that name, or "" if the message has none. The name is
+// without the transport's prefix ("id" for the header ce_id). data is the body.
 func DecodeBinary(header func(name string) string, data []byte) (Event, error) {
 	m := message{data: data}
 	for a, name := range attributeNames {
@@ -54,8 +55,8 @@ func DecodeBinary(header func(name string) string, data []byte) (Event, error) {
 	return m.decode()
 }
 
-// message is what every mode comes down to: attributes in their canonical string
-// form, "" for those that are absent, and the data.
+// message is an event in any mode: its attributes in their canonical string form, "" for
+// one that is absent, and its data.
 type message struct {
 	attributes [attributeCount]string
 	data       []byte
@@ -98,7 +99,7 @@ func (m *message) event() (Event, error) {
 	return e, nil
 }
 
-// checkForm checks the attributes that have one legal form.
+// checkForm checks the attributes that may have only one value or form.
 func (m *message) checkForm() error {
 	if v := m.attributes[attrSpecVersion]; v != SpecVersion {
 		return attributeError(attrSpecVersion, "%.20q, want %q", v, SpecVersion)
@@ -137,7 +138,7 @@ func (m *message) decodeStamp(e *Event) error {
 	return nil
 }
 
-// decodeObservation reads the attributes that stand nowhere in the data.
+// decodeObservation reads the attributes that the data does not repeat.
 func (m *message) decodeObservation(o *Observation) error {
 	var err error
 	if o.Received, err = parseTime(m.attributes[attrTime]); err != nil {
@@ -146,6 +147,11 @@ func (m *message) decodeObservation(o *Observation) error {
 	if v := m.attributes[attrUnobservedSince]; v != "" {
 		if o.UnobservedSince, err = parseTime(v); err != nil {
 			return attributeError(attrUnobservedSince, "%w", err)
+		}
+	}
+	if v := m.attributes[attrOccurred]; v != "" {
+		if o.Occurred, err = parseTime(v); err != nil {
+			return attributeError(attrOccurred, "%w", err)
 		}
 	}
 	switch v := m.attributes[attrSynthetic]; v {
@@ -158,7 +164,7 @@ func (m *message) decodeObservation(o *Observation) error {
 	return nil
 }
 
-// checkAgreement checks the attributes that repeat what stands in the data.
+// checkAgreement compares the attributes that the data repeats with the data.
 func (m *message) checkAgreement(e *Event, eventToken string) error {
 	for _, a := range []attribute{attrSubject, attrPartitionKey, attrConnection} {
 		v := m.attributes[a]
@@ -183,8 +189,9 @@ func (m *message) checkAgreement(e *Event, eventToken string) error {
 	return nil
 }
 
-// tokenAgrees reports whether token may stand for a number that is called name
-// here: the writer may have been older, and have had no name, or newer.
+// tokenAgrees reports whether token may be the name of a number that this version calls
+// name. An older writer may have had no name for the number, and a newer one may have
+// one.
 func tokenAgrees(token, name string, number int32) bool {
 	if n, ok := parseUnknown(token); ok {
 		return n == number
@@ -200,13 +207,9 @@ func decodeData(data []byte, o *Observation) error {
 			URI      string `json:"uri"`
 			Hostname string `json:"hostname"`
 		} `json:"connection"`
-		Domain *struct {
-			UUID UUID   `json:"uuid"`
-			Name string `json:"name"`
-			ID   int32  `json:"id"`
-		} `json:"domain"`
 		EventCode  *int32 `json:"eventCode"`
 		DetailCode *int32 `json:"detailCode"`
+		dataObjects
 	}
 	if len(data) == 0 {
 		return errors.New("missing")
@@ -218,15 +221,14 @@ func decodeData(data []byte, o *Observation) error {
 		return errors.New("no connection")
 	}
 	o.Connection.Name, o.Connection.URI, o.Connection.Hostname = d.Connection.Name, d.Connection.URI, d.Connection.Hostname
-	if o.Kind.Family() == FamilyDomain {
-		if d.Domain == nil {
-			return errors.New("no domain")
-		}
-		o.Domain = Domain{UUID: d.Domain.UUID, Name: d.Domain.Name, ID: d.Domain.ID}
+	if err := d.fill(&o.Object, o.Kind.Family()); err != nil {
+		return err
 	}
 	row := o.Kind.row()
 	if row == nil {
-		return nil
+		var err error
+		o.Payload, err = payloadOf(data)
+		return err
 	}
 	if row.events != nil {
 		if d.EventCode == nil || d.DetailCode == nil {
@@ -238,6 +240,76 @@ func decodeData(data []byte, o *Observation) error {
 		return row.decodeFields(data, o)
 	}
 	return nil
+}
+
+// dataObjects are the members that name the object, one for each family.
+type dataObjects struct {
+	Domain      *dataObject `json:"domain"`
+	Network     *dataObject `json:"network"`
+	StoragePool *dataObject `json:"storagePool"`
+	NodeDevice  *dataObject `json:"nodeDevice"`
+	Secret      *dataObject `json:"secret"`
+}
+
+type dataObject struct {
+	UUID UUID   `json:"uuid"`
+	Name string `json:"name"`
+	ID   int32  `json:"id"`
+}
+
+// fill sets an object of the kind's family. An event of a domain must name it; of a later
+// family nothing is known.
+func (d *dataObjects) fill(o *Object, f Family) error {
+	byFamily := [...]*dataObject{
+		FamilyDomain: d.Domain, FamilyNetwork: d.Network, FamilyStoragePool: d.StoragePool,
+		FamilyNodeDevice: d.NodeDevice, FamilySecret: d.Secret, FamilyConnection: nil,
+	}
+	if int(f) >= len(byFamily) || f == FamilyConnection {
+		return nil
+	}
+	from := byFamily[f]
+	if from == nil {
+		return fmt.Errorf("no %s", families[f].member)
+	}
+	*o = Object{Family: f, UUID: from.UUID, Name: from.Name, ID: from.ID}
+	return nil
+}
+
+// payloadOf returns the members of data that are a kind's own, in their order, without
+// the white space between them.
+func payloadOf(data []byte) (string, error) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	if _, err := dec.Token(); err != nil {
+		return "", err
+	}
+	var payload bytes.Buffer
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return "", err
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return "", err
+		}
+		text, ok := name.(string)
+		if !ok || sharedMembers[text] {
+			continue
+		}
+		if payload.Len() > 0 {
+			payload.WriteByte(',')
+		}
+		payload.Write(append(appendString(nil, text), ':'))
+		if err := json.Compact(&payload, value); err != nil {
+			return "", err
+		}
+	}
+	return payload.String(), nil
+}
+
+// sharedMembers are the members of data that are no kind's own.
+var sharedMembers = map[string]bool{
+	"connection": true, "domain": true, "network": true, "storagePool": true, "nodeDevice": true, "secret": true,
 }
 
 // decodeGap reads the members of [KindGap].

@@ -1,23 +1,34 @@
-// Package schema is virtcast's vocabulary: what was seen on a hypervisor, what
-// is said about it, and the CloudEvents form in which it is said.
+// Package schema defines the words of virtcast and the CloudEvents that it publishes.
 //
-// The words, each used in one meaning throughout the project:
+// An event passes through four stages. Each stage has a type of its own, so the compiler
+// forbids a shortcut:
 //
-//   - connection: one configured hypervisor (a libvirt URI and a name).
+//	Observation  what a driver saw on a hypervisor
+//	Matched      an observation, and the sinks that registrations name for it
+//	Event        a matched observation with its epoch, sequence and id
+//	record       the durable form of an event: bytes in the journal
+//
+// The words, each with one meaning in the whole project:
+//
+//   - connection: one configured hypervisor, a libvirt URI and a name ([Connection]).
 //   - session: one open connection to that hypervisor, from open to loss.
-//   - observation: what a driver saw, not yet stamped ([Observation]).
-//   - registration: what a user wants to hear of: connections, domain, kinds, sinks.
-//   - matched: an observation and the sinks that its registrations name ([Matched]).
-//   - event: a stamped observation, with its id and sequences ([Event]).
-//   - record: an event's durable form in the journal, opaque to the journal.
-//   - offset: a record's position in the journal.
-//   - cursor: the offset up to which one sink has everything.
-//   - sink: where events go: NATS, JSON lines, Kafka.
-//   - gap: a time in which a connection was not, or not wholly, observed; always
-//     declared as an event ([KindGap]).
+//   - object: what an event is about: a domain, a network, a pool … ([Object]).
+//   - kind: one kind of event, such as domain/lifecycle ([Kind]).
+//   - payload: the members that only one kind of event has, as JSON.
+//   - registration: what a user asks for: connections, a domain, kinds and sinks.
+//   - listing: all domains of a connection, as the hypervisor lists them ([Listing]).
+//   - position: where a driver can resume in a hypervisor's history ([Position]).
+//   - gap: a time in which a connection was not observed, or in which observations were
+//     lost. A gap is always published as an event ([KindGap]).
+//   - epoch: who numbered an event. Within an epoch, sequences have no holes.
+//   - offset: the place of a record in the journal.
+//   - cursor: the offset up to which one sink has acknowledged every event.
+//   - sink: where events go: NATS, Kafka, JSON lines.
+//   - state: what is known of a domain after an event ([State]).
+//   - state store: a sink that keeps the last state of each domain.
 //
-// One type per stage: [Observation] → [Matched] → [Event] → record. Nothing can
-// be published that was not stamped, and nothing stamped that was not matched.
+// To consume events in Go, read [Decode], [DecodeBinary] and [FromCloudEvent]. The page
+// docs/events.md of the repository describes every attribute and every member.
 //
-// The package imports nothing of virtcast's.
+// The package imports no other package of virtcast.
 package schema

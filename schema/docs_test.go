@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestEventsPage holds docs/events.md to the code: the sample, every attribute and every name.
+// TestEventsPage holds docs/events.md to the code: the sample, every attribute and every
+// name.
 func TestEventsPage(t *testing.T) {
 	text, err := os.ReadFile("../docs/events.md")
 	if err != nil {

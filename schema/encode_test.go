@@ -68,8 +68,8 @@ func TestVisitAttributes(t *testing.T) {
 	}
 }
 
-// TestAttributeRules holds what CloudEvents and the bindings ask of names and values, even
-// where the input is hostile.
+// TestAttributeRules holds what CloudEvents and the bindings ask of names and values,
+// even where the input is hostile.
 func TestAttributeRules(t *testing.T) {
 	hostile := lifecycleEvent(2, 0)
 	hostile.Connection = &Connection{Name: "a \"b\"%\\\n\u00e9", Source: "qemu://h/\x00\x7f x"}

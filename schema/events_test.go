@@ -23,7 +23,7 @@ func lifecycleEvent(event, detail int32) Event {
 		Observation: Observation{
 			Connection: testConnection,
 			Kind:       KindLifecycle,
-			Domain:     Domain{UUID: testUUID, Name: "web-1", ID: 7},
+			Object:     Object{UUID: testUUID, Name: "web-1", ID: 7},
 			Event:      event,
 			Detail:     detail,
 			Received:   time.Date(2026, 3, 14, 15, 9, 26, 535_897_932, time.UTC),
@@ -58,6 +58,16 @@ func stateEvent(s State) Event {
 	return e.StateEvent()
 }
 
+// objectEvent is an event about an object of another family, of a kind that this version
+// has no name for, with members of its own and the time at which it happened.
+func objectEvent(o Object, eventID int32) Event {
+	e := lifecycleEvent(0, 0)
+	e.Kind, e.Object = KindOf(o.Family, eventID), o
+	e.Payload = `"event":"started","reasons":[1,2,{"a":null}]`
+	e.Occurred = time.Date(2026, 3, 14, 15, 9, 25, 0, time.UTC)
+	return e
+}
+
 type testEvent struct {
 	name  string
 	event Event
@@ -70,9 +80,9 @@ func testEvents() []testEvent {
 	stopped := lifecycleEvent(5, 5)
 	stopped.Synthetic = true
 	stopped.UnobservedSince = time.Date(2026, 3, 14, 15, 9, 0, 0, time.UTC)
-	stopped.Domain.ID = -1
+	stopped.Object.ID = -1
 	odd := lifecycleEvent(0, 0)
-	odd.Domain.Name = "caf\u00e9 \"100%\"\\\t\u0000\u2028<&>"
+	odd.Object.Name = "caf\u00e9 \"100%\"\\\t\u0000\u2028<&>"
 	return []testEvent{
 		{"lifecycle-started", lifecycleEvent(2, 0)},
 		{"lifecycle-shutdown-guest", lifecycleEvent(6, 1)},
@@ -86,6 +96,8 @@ func testEvents() []testEvent {
 		{"state-unknown-number", stateEvent(State{Valid: true, Code: 42, Reason: 7})},
 		{"gap-disconnected", gapEvent()},
 		{"gap-overrun", overrun},
+		{"network-unknown-kind", objectEvent(Object{Family: FamilyNetwork, UUID: testUUID, Name: "default"}, 0)},
+		{"node-device-unknown-kind", objectEvent(Object{Family: FamilyNodeDevice, Name: "net_eth0"}, 1)},
 		{"unknown-kind", func() Event { e := lifecycleEvent(0, 0); e.Kind = KindOf(FamilyDomain, 99); return e }()},
 	}
 }

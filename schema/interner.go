@@ -1,10 +1,9 @@
 package schema
 
-// Interner shares what many records have in common, so that reading a journal
-// allocates next to nothing: connections, the names of domains, epochs and sets
-// of sinks. It remembers at most a bounded number of each and forgets all of them
-// when there are more. A nil Interner shares nothing. It is not safe for concurrent
-// use: each reader has its own.
+// Interner lets records share connections, names, epochs and sets of sinks, so that
+// reading a journal allocates next to nothing. It remembers a bounded number of each, and
+// forgets all of them when there are more. A nil Interner shares nothing. An Interner is
+// not safe for concurrent use: give each reader its own.
 type Interner struct {
 	limit       int
 	texts       map[string]string
@@ -12,16 +11,16 @@ type Interner struct {
 	connections map[string]*Connection
 }
 
-// defaultInterned is how many of each are remembered if nothing else is said.
+// defaultInterned is how many of each are remembered by default.
 const defaultInterned = 16384
 
-// maxInterned is the longest encoded form, in bytes, that is remembered, so that few
-// long names cannot hold much memory.
+// maxInterned is the longest encoded form that is remembered, in bytes. It keeps a few
+// long names from holding much memory.
 const maxInterned = 512
 
-// NewInterner returns an interner that remembers at most limit connections, limit
-// names and limit sets of sinks; 0 means 16384. Those whose encoded form is longer
-// than 512 bytes are not remembered.
+// NewInterner returns an interner that remembers at most limit connections, limit names
+// and limit sets of sinks. 0 means 16384. It does not remember what takes more than 512
+// bytes in a record.
 func NewInterner(limit int) *Interner {
 	if limit <= 0 {
 		limit = defaultInterned
@@ -45,7 +44,8 @@ func (in *Interner) text(b []byte) string {
 	return intern(in.limit, in.texts, b, func(s string) string { return s })
 }
 
-// stringSet returns the strings whose encoded forms follow one another in b. It is never nil.
+// stringSet returns the strings whose encoded forms follow one another in b. It is never
+// nil.
 func (in *Interner) stringSet(b []byte) []string {
 	if in == nil {
 		return parseStrings(string(b))

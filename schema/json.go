@@ -49,15 +49,7 @@ func AppendData(dst []byte, e *Event) []byte {
 	dst = append(dst, `,"hostname":`...)
 	dst = appendString(dst, c.Hostname)
 	dst = append(dst, '}')
-	if e.Kind.Family() == FamilyDomain {
-		dst = append(dst, `,"domain":{"uuid":"`...)
-		dst = e.Domain.UUID.AppendText36(dst)
-		dst = append(dst, `","name":`...)
-		dst = appendString(dst, e.Domain.Name)
-		dst = append(dst, `,"id":`...)
-		dst = strconv.AppendInt(dst, int64(e.Domain.ID), 10)
-		dst = append(dst, '}')
-	}
+	dst = appendObject(dst, &e.Object)
 	if row := e.Kind.row(); row != nil {
 		if row.events != nil {
 			dst = appendPair(dst, row.events, e.Observation.Event, e.Detail)
@@ -68,6 +60,34 @@ func AppendData(dst []byte, e *Event) []byte {
 		if row.appendFields != nil {
 			dst = row.appendFields(dst, e.Observation)
 		}
+	}
+	if e.Payload != "" {
+		dst = append(append(dst, ','), e.Payload...)
+	}
+	return append(dst, '}')
+}
+
+// appendObject appends the member that names the object, and nothing for the connection
+// itself.
+func appendObject(dst []byte, o *Object) []byte {
+	if o.IsConnection() {
+		return dst
+	}
+	family := &unknownFamily
+	if int(o.Family) < len(families) {
+		family = &families[o.Family]
+	}
+	dst = append(append(append(dst, `,"`...), family.member...), `":{`...)
+	if o.Family != FamilyNodeDevice {
+		dst = append(dst, `"uuid":"`...)
+		dst = o.UUID.AppendText36(dst)
+		dst = append(dst, `",`...)
+	}
+	dst = append(dst, `"name":`...)
+	dst = appendString(dst, o.Name)
+	if o.Family == FamilyDomain {
+		dst = append(dst, `,"id":`...)
+		dst = strconv.AppendInt(dst, int64(o.ID), 10)
 	}
 	return append(dst, '}')
 }
@@ -110,9 +130,9 @@ func appendCounter(dst []byte, v uint64) []byte {
 	return append(dst, digits...)
 }
 
-// appendTime appends t in RFC 3339, in UTC, always with nine digits of fraction, so
-// that strings sort as times do. A year that RFC 3339 cannot write becomes
-// the nearest instant that it can.
+// appendTime appends t in RFC 3339, in UTC, always with nine digits of fraction, so that
+// strings sort as times do. A year that RFC 3339 cannot write becomes the nearest instant
+// that it can.
 func appendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	if y := t.Year(); y < 0 {
@@ -147,8 +167,8 @@ func appendDigits2(dst []byte, n int) []byte {
 	return append(dst, byte('0'+n/10), byte('0'+n%10))
 }
 
-// appendString appends s as a JSON string. Names come from the wire and may hold any bytes:
-// what is not UTF-8 becomes U+FFFD, byte by byte. U+2028 and U+2029 are escaped
+// appendString appends s as a JSON string. Names come from the wire and may hold any
+// bytes: what is not UTF-8 becomes U+FFFD, byte by byte. U+2028 and U+2029 are escaped
 // since JavaScript once took them for line breaks.
 func appendString(dst []byte, s string) []byte {
 	const hexDigits = "0123456789abcdef"

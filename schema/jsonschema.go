@@ -32,5 +32,6 @@ func JSONSchema(dataschema string) ([]byte, bool) {
 //go:embed asyncapi.yaml
 var asyncAPI string
 
-// AsyncAPI returns the AsyncAPI 3.0 document of the messages: subjects, topic, headers, data.
+// AsyncAPI returns the AsyncAPI 3.0 document of the messages: subjects, topic, headers,
+// data.
 func AsyncAPI() string { return asyncAPI }

@@ -2,11 +2,11 @@ package schema
 
 import "strings"
 
-// Family says which object a kind of event is about.
+// Family is the kind of object that an event is about.
 type Family uint8
 
-// The families. Domain to Secret are libvirt's event families; Connection is
-// virtcast's own, for what is said about a connection as a whole.
+// The families. FamilyDomain to FamilySecret are libvirt's event families.
+// FamilyConnection is virtcast's own: its events are about a whole connection.
 const (
 	FamilyDomain Family = iota
 	FamilyNetwork
@@ -25,14 +25,14 @@ func (f Family) String() string {
 	return unknownToken(int32(f))
 }
 
-// Kind is one kind of event: a family and the number of the event in it. For
-// libvirt's families the number is the eventID that is registered with, for
-// example virDomainEventID for [FamilyDomain]. Any number is legal: a newer
-// hypervisor may have kinds that this program has no name for.
+// Kind is one kind of event: a family, and a number within it. In libvirt's families the
+// number is the eventID of the registration, for example virDomainEventID in
+// [FamilyDomain]. Any number is legal: a newer hypervisor may have kinds for which this
+// version has no name.
 type Kind uint32
 
-// KindOf returns the kind with the given eventID in a family. eventID is
-// taken modulo 2^24; libvirt's are below 100.
+// KindOf returns the kind with that eventID in a family. Only the lower 24 bits of
+// eventID count. libvirt's numbers are below 100.
 func KindOf(f Family, eventID int32) Kind {
 	return Kind(f)<<24 | Kind(eventID)&0xffffff
 }
@@ -43,17 +43,17 @@ func (k Kind) Family() Family { return Family(k >> 24) }
 // EventID returns libvirt's number of k in its family.
 func (k Kind) EventID() int32 { return int32(k & 0xffffff) }
 
-// The kinds that this version decodes in full.
+// The kinds that this version has names for.
 const (
 	// KindLifecycle is VIR_DOMAIN_EVENT_ID_LIFECYCLE.
 	KindLifecycle = Kind(FamilyDomain) << 24
-	// KindGap declares that a connection was not observed for a time, or that
+	// KindGap declares a time in which a connection was not observed, or in which
 	// observations of it were lost.
 	KindGap = Kind(FamilyConnection) << 24
 )
 
-// String returns the name of the kind as virsh event prints it and as it stands in the
-// CloudEvents type ("lifecycle"), or "unknown-<eventID>".
+// String returns the kind's name in its family, as virsh event prints it and as it stands
+// in the CloudEvents type: "lifecycle". A kind without a name is "unknown-<eventID>".
 func (k Kind) String() string {
 	if row := k.row(); row != nil {
 		return row.name
@@ -61,11 +61,19 @@ func (k Kind) String() string {
 	return unknownToken(k.EventID())
 }
 
-// ParseKind returns the kind with that name, as used in registrations. Kinds of
-// domains are found first.
+// ParseKind returns the kind with that name, as used in registrations:
+// "domain/lifecycle", or "lifecycle" alone, which means the first family that has the
+// name. Domains are the first.
 func ParseKind(name string) (Kind, bool) {
+	family, rest, hasFamily := strings.Cut(name, "/")
 	for f := range families {
-		if k, ok := parseKindOf(Family(f), name); ok {
+		switch {
+		case !hasFamily:
+			rest = name
+		case families[f].name != family:
+			continue
+		}
+		if k, ok := parseKindOf(Family(f), rest); ok {
 			return k, true
 		}
 	}
@@ -82,35 +90,38 @@ func parseKindOf(f Family, name string) (Kind, bool) {
 	return 0, false
 }
 
-// kindRow is what the encoder and the decoder know of a kind. A new kind is a
-// new row.
+// kindRow has what the encoder and the decoder know of a kind. To add a kind, add a row.
 type kindRow struct {
 	name string
 	// schema is the dataschema attribute.
 	schema string
-	// events are the kind's event numbers and their details; nil for a kind
-	// that carries neither.
+	// events are the kind's event numbers and their details. A kind that carries neither
+	// has nil.
 	events []eventRow
-	// types are the CloudEvents types by event number, made once from events;
-	// one element for a kind without events.
+	// types are the CloudEvents types by event number. A kind without events has one.
 	types []string
-	// appendFields appends the kind's own members to the data, each with a
-	// comma before it; nil for none. The observation is passed by value so
-	// that the caller's does not escape to the heap.
+	// appendFields appends the kind's own members to the data, each behind a comma. It is
+	// nil for a kind that has none, or has them as a payload. The observation is passed
+	// by value, so that the caller's one does not escape to the heap.
 	appendFields func(dst []byte, o Observation) []byte
-	// decodeFields reads them back from the whole data; nil for none.
+	// decodeFields reads these members from the whole data. nil: there are none.
 	decodeFields func(data []byte, o *Observation) error
 }
 
-// familyRow is a family's name, the prefix of its types, and its kinds by eventID.
+// familyRow is a family's name, the prefix of its types, the name of its object in the
+// data, and its kinds by eventID.
 type familyRow struct {
 	name   string
 	prefix string
+	member string
 	kinds  []kindRow
 }
 
+// unknownFamily stands for a family of a newer version.
+var unknownFamily = familyRow{name: unknown, prefix: "org.libvirt.", member: "object"}
+
 var families = [...]familyRow{
-	FamilyDomain: {name: "domain", prefix: "org.libvirt.", kinds: []kindRow{
+	FamilyDomain: {name: "domain", prefix: "org.libvirt.", member: "domain", kinds: []kindRow{
 		KindLifecycle & 0xffffff: {
 			name:   "lifecycle",
 			schema: SchemaLifecycle,
@@ -118,10 +129,10 @@ var families = [...]familyRow{
 			types:  typesOf("org.libvirt.domain.lifecycle", lifecycleEvents),
 		},
 	}},
-	FamilyNetwork:     {name: "network", prefix: "org.libvirt."},
-	FamilyStoragePool: {name: "storage-pool", prefix: "org.libvirt."},
-	FamilyNodeDevice:  {name: "node-device", prefix: "org.libvirt."},
-	FamilySecret:      {name: "secret", prefix: "org.libvirt."},
+	FamilyNetwork:     {name: "network", prefix: "org.libvirt.", member: "network"},
+	FamilyStoragePool: {name: "storage-pool", prefix: "org.libvirt.", member: "storagePool"},
+	FamilyNodeDevice:  {name: "node-device", prefix: "org.libvirt.", member: "nodeDevice"},
+	FamilySecret:      {name: "secret", prefix: "org.libvirt.", member: "secret"},
 	FamilyConnection: {name: "connection", prefix: "org.virtcast.", kinds: []kindRow{
 		KindGap & 0xffffff: {
 			name:         "gap",
@@ -148,7 +159,7 @@ func (k Kind) row() *kindRow {
 	return nil
 }
 
-// typeVersion ends every type: the version of the data's form.
+// typeVersion ends every type. It is the version of the data's form.
 const typeVersion = ".v1"
 
 func typesOf(prefix string, events []eventRow) []string {

@@ -5,17 +5,16 @@ import (
 	"strings"
 )
 
-// unknown is the name of a number that has none here. The number always stands
-// beside it.
+// unknown is the name of a number for which this version has no name. It is used where
+// the number itself stands beside it.
 const unknown = "unknown"
 
-// unknownPrefix begins the token of a number without a name, where only one
-// word has room for it.
+// unknownPrefix begins the token of a number without a name.
 const unknownPrefix = unknown + "-"
 
-// unknownToken returns the word for a number without a name where the number
-// cannot stand beside it: in types, subjects and the detail attribute. It is
-// "unknown-<number>", "unknown-42" or "unknown--1", never "unknown" alone.
+// unknownToken returns the word for a number without a name in types, subjects and the
+// attribute detail, where the number does not stand beside it: "unknown-42",
+// "unknown--1".
 func unknownToken(number int32) string {
 	return unknownPrefix + strconv.FormatInt(int64(number), 10)
 }
@@ -29,7 +28,7 @@ func appendToken(dst []byte, name string, number int32) []byte {
 	return strconv.AppendInt(dst, int64(number), 10)
 }
 
-// parseUnknown is the reverse of [unknownToken]. Only the form that it makes is accepted.
+// parseUnknown is the reverse of [unknownToken]. It accepts only what unknownToken makes.
 func parseUnknown(token string) (int32, bool) {
 	digits, ok := strings.CutPrefix(token, unknownPrefix)
 	if !ok {

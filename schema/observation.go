@@ -2,47 +2,85 @@ package schema
 
 import "time"
 
-// Connection is the identity of a hypervisor connection, as stamped on
-// everything seen through it. It is made when a session is open (the host name
-// is the daemon's own answer) and never changed: sessions, observations and
-// events share one pointer.
+// Connection is the identity of a hypervisor connection. Everything that is seen through
+// the connection carries it. A driver makes it when a session is open, since the host
+// name is the daemon's own answer. It never changes: sessions, observations and events
+// share one pointer.
 type Connection struct {
-	// Name is the configured name, [a-z0-9-]+; it stands in subjects and attributes.
+	// Name is the configured name, [a-z0-9-]+. It stands in subjects and attributes.
 	Name string
 	// URI is the URI as the daemon states it, e.g. "qemu:///system".
 	URI string
 	// Hostname is the daemon's answer to virConnectGetHostname.
 	Hostname string
-	// Source is the canonical URI with its host, e.g. "qemu://kvm01.example.com/system":
-	// the CloudEvents source. Printable ASCII without space, quote and percent.
+	// Source is the canonical URI with its host, e.g. "qemu://kvm01.example.com/system".
+	// It is the CloudEvents source: printable ASCII without space, quote and percent.
 	Source string
 }
 
-// Domain is a domain as an event names it. UUID is its only stable identity;
-// Name may change (rename) and ID is -1 while the domain is inactive.
-type Domain struct {
+// Object is what an event is about: a domain, a network, a storage pool, a node device or
+// a secret. The zero Object, and any Object of [FamilyConnection], stand for the
+// connection itself.
+type Object struct {
+	// Family says what kind of object this is. The zero Family is [FamilyDomain].
+	Family Family
+	// UUID is the only stable identity of a domain, network, pool or secret. Node devices
+	// have none: their identity is the name.
 	UUID UUID
+	// Name may change (rename).
 	Name string
-	ID   int32
+	// ID is a domain's number, -1 while it is inactive; 0 for other families.
+	ID int32
 }
 
-// Observation is what a driver saw, unstamped. The zero value is not a valid
-// observation: Connection and Received must be set.
+// IsConnection reports whether the event is about the connection itself. Such an event
+// orders everything around it.
+func (o *Object) IsConnection() bool {
+	return o.Family == FamilyConnection || *o == Object{}
+}
+
+// ObjectKey identifies an object among those of one source. Two keys are equal exactly if
+// they belong to the same object.
+type ObjectKey struct {
+	Family Family
+	// UUID is the nil UUID for node devices, and for Xen's Domain-0.
+	UUID UUID
+	// Name is set for node devices only.
+	Name string
+}
+
+// Key returns the key of the object.
+func (o *Object) Key() ObjectKey {
+	if o.Family == FamilyNodeDevice {
+		return ObjectKey{Family: o.Family, Name: o.Name}
+	}
+	return ObjectKey{Family: o.Family, UUID: o.UUID}
+}
+
+// Observation is what a driver saw. It has no id and no sequence yet. The zero value is
+// not a valid observation: Connection and Received must be set.
 type Observation struct {
 	Connection *Connection
 	Kind       Kind
-	// Domain is the zero Domain for kinds of [FamilyConnection].
-	Domain Domain
+	// Object is what the event is about. It decides the subject, the key, the sequence
+	// and the data's member.
+	Object Object
 	// Event and Detail are the numbers on the wire (virDomainEventType and its
 	// detail for lifecycle); 0 for kinds without them. Unknown numbers are kept.
 	Event, Detail int32
 	// CallbackID is the session's number of the callback that it came by. It tells the
-	// two copies of one event apart while two callbacks cover the same domain,
-	// and says nothing once the observation is matched.
+	// two copies of one event apart while two callbacks cover the same domain, and says
+	// nothing once the observation is matched.
 	CallbackID int32
+	// Payload has the kind's own members of the data as JSON, without the braces around
+	// them: `"device":"vda","path":"/x"`. The driver encodes it once; journal and sinks
+	// carry it as it is. It is empty for kinds without members of their own.
+	Payload string
 	// Received is the time at which the frame was read, in UTC.
 	Received time.Time
-	// Synthetic is set where nobody sent this: a comparison of states found it.
+	// Occurred is when it happened, where the hypervisor says it; else zero. In UTC.
+	Occurred time.Time
+	// Synthetic is set where no hypervisor sent this: a comparison of states found it.
 	Synthetic bool
 	// UnobservedSince is the start of the time in which the connection was not
 	// observed, for gaps and synthetic observations; else zero.
@@ -50,6 +88,13 @@ type Observation struct {
 	// Gap is set for [KindGap] only.
 	Gap *Gap
 }
+
+// observationSize is about what an Observation itself takes in memory, in bytes.
+const observationSize = 192
+
+// Size returns about how many bytes of memory the observation holds, the connection not
+// counted, which many share. Queues are bounded by the sum.
+func (o *Observation) Size() int { return observationSize + len(o.Object.Name) + len(o.Payload) }
 
 // GapReason says why a connection was not observed.
 type GapReason string
@@ -73,33 +118,74 @@ type Gap struct {
 	Until time.Time
 }
 
-// Matched is an observation that at least one registration asks for.
+// Position is a place in the history that a hypervisor keeps, from which its driver can
+// resume. It is opaque to everything but the driver. A nil Position means "from now on".
+// A hypervisor without a history, such as libvirt, has none.
+type Position []byte
+
+// MaxPosition bounds a position, in bytes.
+const MaxPosition = 1024
+
+// ListedDomain is a domain and its state, as a hypervisor lists it.
+type ListedDomain struct {
+	Object
+	// State and Reason are virDomainState and its reason, as numbers.
+	State, Reason int32
+	// Persistence says whether the domain is defined, where the listing tells it.
+	Persistence Persistence
+}
+
+// Listing is what a hypervisor answered when it was asked for all its domains. It stands
+// in the stream of its connection: everything before it had happened, and nothing behind
+// it.
+type Listing struct {
+	Connection *Connection
+	// Received is the time at which the answer was read, in UTC.
+	Received time.Time
+	// Complete is set where the listing has every domain. A listing that is filtered or
+	// cut is not complete; nothing may be concluded from a domain that is absent there.
+	Complete bool
+	Domains  []ListedDomain
+}
+
+// Matched is an observation that at least one registration asks for, or a listing.
 type Matched struct {
 	Observation
-	// Sinks are the names of the sinks that it goes to, without repetition; nil
-	// means every sink. Read only: matched observations may share it.
+	// Sinks are the names of the sinks that the observation goes to, without repetition;
+	// nil means every sink. Read only: matched observations may share it.
 	Sinks []string
+	// Listing is set for a listing. Of the Observation, Connection and Received are set
+	// then. The bridge compares the listing with what is known, and makes an event of
+	// each difference.
+	Listing *Listing
+	// Route is set together with Listing. It returns the sinks of an observation that the
+	// listing leads to, with Sinks' meaning; ok is false where no registration asks for
+	// it.
+	Route func(*Observation) (sinks []string, ok bool)
+}
+
+// MatchedBatch is what the recorder of one connection makes durable at once.
+type MatchedBatch struct {
+	// Connection is the connection's configured name.
+	Connection string
+	Matched    []Matched
+	// Position is where the driver can resume behind this batch. It becomes durable in
+	// the same commit as the batch. nil leaves the position as it was.
+	Position Position
 }
 
 // Event is a stamped observation: what is published. Only the bridge makes one.
 type Event struct {
 	Observation
-	// Epoch identifies the journal that stamped the event: 10 characters,
-	// lexicographically later for a journal made later.
+	// Epoch identifies who stamped the event and when that began: 10 characters,
+	// lexicographically later for a later one.
 	Epoch string
 	// Sequence counts the events of one source from 1, contiguous within an epoch.
 	Sequence uint64
-	// DomainSequence counts the events of one domain at one source from 1,
-	// contiguous within an epoch; 0 for events that are about no domain.
+	// DomainSequence counts the events of one object at one source from 1,
+	// contiguous within an epoch; 0 for events about the connection.
 	DomainSequence uint64
 	// State is what is known of the domain after this event. It is in the record, not in
 	// the event's CloudEvent.
 	State State
-}
-
-// DomainState is a domain and its state, as listed by a hypervisor.
-type DomainState struct {
-	Domain
-	// State and Reason are virDomainState and its reason, as numbers.
-	State, Reason int32
 }

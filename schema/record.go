@@ -3,93 +3,89 @@ package schema
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"math"
 	"time"
 )
 
-// The first byte of a record is the version of its form. Version 2 is written; version 1,
-// which had neither states nor repeats, is still read.
+// A record is the durable form of an event. Version 3 is written; versions 1 and 2 are
+// still read (recordold.go).
 //
-// The rest, where a string is its length as uvarint and its bytes,
-// and a time is its Unix seconds as varint and its nanoseconds as uvarint:
-//
+//	version          byte, recordV3
 //	flags            byte, the record… constants
-//	sinks            uvarint count, that many strings    if recordSinks
 //	kind             uvarint
 //	event, detail    varint each
 //	received         time
 //	epoch            string
 //	sequence         uvarint
 //	domainsequence   uvarint
-//	connection       strings name, uri, hostname, source
-//	domain           16 bytes, string name, varint id    if recordDomain
-//	unobservedsince  time                                if recordUnobserved
-//	gap              string reason, uvarint lost, time   if recordGap
-//	state            varint code, varint reason, byte    if recordState
+//	sections, each:  type byte, uvarint length, that many bytes
+//	end              byte, sectionEnd
 //
-// The last byte of a state is its persistence, and stateGone if the domain is gone.
+// A string is its length as uvarint and its bytes; a time is its Unix seconds as varint
+// and its nanoseconds as uvarint. The section… constants are the sections. A section is
+// written only where the event has something for it. A reader passes over a section that
+// it does not know if the type is even. An odd type must be known: without it the event
+// would be another one.
 //
-// A record carries no checksum: that the bytes are those that were written is the
-// journal's promise.
+// A record carries no checksum: the journal promises that the bytes are those that were
+// written.
 const (
 	recordV1 = 1
 	recordV2 = 2
+	recordV3 = 3
 )
 
-// The flags of a record.
+// The flags of a record of version 3. An unknown flag is a newer version's.
 const (
 	recordSynthetic = 1 << iota
-	recordSinks
-	recordDomain
-	recordUnobserved
-	recordGap
-	recordState   // since version 2
-	recordRepeat  // since version 2
-	recordV2Flags = 1<<iota - 1
-	recordV1Flags = recordState - 1
+	recordRepeat
+	recordFlags = 1<<iota - 1
+)
+
+// The sections, in the order in which they are written. The sinks come first, so that a
+// reader that skips an event for its sinks reads no further.
+const (
+	// sectionEnd ends a record: it has neither length nor content.
+	sectionEnd = 0
+	// sectionSinks has the names, each a string. Without it the event goes to every sink.
+	sectionSinks = 1
+	// sectionConnection has the strings name, URI, host name and source.
+	sectionConnection = 3
+	// sectionObject has the family as a byte, the UUID's 16 bytes, the name as a string
+	// and the id as a varint. Without it the event is about the connection.
+	sectionObject = 5
+	// sectionPayload has the payload as it is.
+	sectionPayload = 7
+	// sectionUnobserved has a time.
+	sectionUnobserved = 9
+	// sectionGap has the reason as a string, the lost as a uvarint, and the end as a
+	// time.
+	sectionGap = 11
+	// sectionOccurred has a time.
+	sectionOccurred = 12
+	// sectionState has code and reason as varints, and a byte: the persistence, and
+	// stateGone if the domain is gone.
+	sectionState = 13
 )
 
 // stateGone is set in the last byte of the state of a domain that is gone.
 const stateGone = 0x80
 
-// ErrRecord is returned when bytes are not a record of a version that this program
-// knows: they are damaged, or a newer program wrote them.
+// ErrRecord is returned when bytes are not a record: they are damaged.
 var ErrRecord = errors.New("unreadable record")
 
-func recordError(what string) error { return fmt.Errorf("%w: %s", ErrRecord, what) }
+// ErrNewerRecord is returned when a newer program wrote the record. The record is whole;
+// that program, or a later one, can read it.
+var ErrNewerRecord = errors.New("the record was written by a newer virtcast: install that version again")
 
-// AppendRecord appends the durable form of e and of the names of the sinks it
-// goes to, nil meaning every sink. The record needs nothing else to be
-// understood. It allocates nothing if dst has room; a lifecycle event
-// takes about 140 bytes.
+// AppendRecord appends the durable form of e, with the names of the sinks that it goes
+// to. nil means every sink. A record can be read without any other. AppendRecord
+// allocates nothing if dst has room. A lifecycle event takes about 150 bytes.
 func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	var flags byte
 	if e.Synthetic {
 		flags |= recordSynthetic
 	}
-	if sinks != nil {
-		flags |= recordSinks
-	}
-	if e.Domain != (Domain{}) {
-		flags |= recordDomain
-	}
-	if !e.UnobservedSince.IsZero() {
-		flags |= recordUnobserved
-	}
-	if e.Gap != nil {
-		flags |= recordGap
-	}
-	if e.State.Valid {
-		flags |= recordState
-	}
-	dst = append(dst, recordV2, flags)
-	if sinks != nil {
-		dst = binary.AppendUvarint(dst, uint64(len(sinks)))
-		for _, sink := range sinks {
-			dst = appendRecordString(dst, sink)
-		}
-	}
+	dst = append(dst, recordV3, flags)
 	dst = binary.AppendUvarint(dst, uint64(e.Kind))
 	dst = binary.AppendVarint(dst, int64(e.Observation.Event))
 	dst = binary.AppendVarint(dst, int64(e.Detail))
@@ -97,38 +93,85 @@ func AppendRecord(dst []byte, e *Event, sinks []string) []byte {
 	dst = appendRecordString(dst, e.Epoch)
 	dst = binary.AppendUvarint(dst, e.Sequence)
 	dst = binary.AppendUvarint(dst, e.DomainSequence)
-	c := e.connection()
-	dst = appendRecordString(dst, c.Name)
-	dst = appendRecordString(dst, c.URI)
-	dst = appendRecordString(dst, c.Hostname)
-	dst = appendRecordString(dst, c.Source)
-	if flags&recordDomain != 0 {
-		dst = append(dst, e.Domain.UUID[:]...)
-		dst = appendRecordString(dst, e.Domain.Name)
-		dst = binary.AppendVarint(dst, int64(e.Domain.ID))
+	if sinks != nil {
+		dst = appendSinks(dst, sinks)
 	}
-	if flags&recordUnobserved != 0 {
-		dst = appendRecordTime(dst, e.UnobservedSince)
+	dst = appendConnection(dst, e.connection())
+	if e.Object != (Object{}) {
+		dst = appendRecordObject(dst, &e.Object)
 	}
-	if flags&recordGap != 0 {
-		dst = appendRecordString(dst, string(e.Gap.Reason))
-		dst = binary.AppendUvarint(dst, e.Gap.Lost)
-		dst = appendRecordTime(dst, e.Gap.Until)
+	if e.Payload != "" {
+		dst = append(beginSection(dst, sectionPayload, len(e.Payload)), e.Payload...)
 	}
-	if flags&recordState != 0 {
-		dst = binary.AppendVarint(dst, int64(e.State.Code))
-		dst = binary.AppendVarint(dst, int64(e.State.Reason))
+	return appendRareSections(dst, e)
+}
+
+// appendRareSections appends what few events have, and the state.
+func appendRareSections(dst []byte, e *Event) []byte {
+	var room [64]byte
+	if !e.UnobservedSince.IsZero() {
+		dst = appendSection(dst, sectionUnobserved, appendRecordTime(room[:0], e.UnobservedSince))
+	}
+	if e.Gap != nil {
+		gap := appendRecordString(room[:0], string(e.Gap.Reason))
+		gap = binary.AppendUvarint(gap, e.Gap.Lost)
+		dst = appendSection(dst, sectionGap, appendRecordTime(gap, e.Gap.Until))
+	}
+	if !e.Occurred.IsZero() {
+		dst = appendSection(dst, sectionOccurred, appendRecordTime(room[:0], e.Occurred))
+	}
+	if e.State.Valid {
+		state := binary.AppendVarint(room[:0], int64(e.State.Code))
+		state = binary.AppendVarint(state, int64(e.State.Reason))
 		last := byte(e.State.Persistence)
 		if e.State.Gone {
 			last |= stateGone
 		}
-		dst = append(dst, last)
+		dst = appendSection(dst, sectionState, append(state, last))
+	}
+	return append(dst, sectionEnd)
+}
+
+func beginSection(dst []byte, section byte, length int) []byte {
+	return binary.AppendUvarint(append(dst, section), uint64(length))
+}
+
+func appendSection(dst []byte, section byte, content []byte) []byte {
+	return append(beginSection(dst, section, len(content)), content...)
+}
+
+func appendSinks(dst []byte, sinks []string) []byte {
+	length := 0
+	for _, sink := range sinks {
+		length += stringLength(sink)
+	}
+	dst = beginSection(dst, sectionSinks, length)
+	for _, sink := range sinks {
+		dst = appendRecordString(dst, sink)
 	}
 	return dst
 }
 
-// AppendRepeat is [AppendRecord] for an event that goes to one sink once more, out of
-// its place in the order: see [RecordIsRepeat].
+func appendConnection(dst []byte, c *Connection) []byte {
+	dst = beginSection(dst, sectionConnection,
+		stringLength(c.Name)+stringLength(c.URI)+stringLength(c.Hostname)+stringLength(c.Source))
+	dst = appendRecordString(dst, c.Name)
+	dst = appendRecordString(dst, c.URI)
+	dst = appendRecordString(dst, c.Hostname)
+	return appendRecordString(dst, c.Source)
+}
+
+func appendRecordObject(dst []byte, o *Object) []byte {
+	var room [binary.MaxVarintLen32]byte
+	id := binary.AppendVarint(room[:0], int64(o.ID))
+	dst = beginSection(dst, sectionObject, 1+len(o.UUID)+stringLength(o.Name)+len(id))
+	dst = append(append(dst, byte(o.Family)), o.UUID[:]...)
+	dst = appendRecordString(dst, o.Name)
+	return append(dst, id...)
+}
+
+// AppendRepeat is [AppendRecord] for a dead letter that is delivered to its sink again.
+// It comes out of its place in the order: see [RecordIsRepeat].
 func AppendRepeat(dst []byte, e *Event, sink string) []byte {
 	start := len(dst)
 	dst = AppendRecord(dst, e, []string{sink})
@@ -136,70 +179,13 @@ func AppendRepeat(dst []byte, e *Event, sink string) []byte {
 	return dst
 }
 
-// RecordIsRepeat reports whether a record was made by [AppendRepeat]: newer events of the
-// same domain may stand before it.
+// RecordIsRepeat reports whether [AppendRepeat] made the record. Newer events of the same
+// object may stand before it.
 func RecordIsRepeat(b []byte) bool {
-	return len(b) > 1 && b[0] == recordV2 && b[1]&recordRepeat != 0
-}
-
-// ParseRecord reads what [AppendRecord] made: the same event, with times in UTC, and
-// the same sinks. Equal connections, names and sets of sinks are shared through
-// in, which may be nil; then everything is allocated anew. Nothing refers to b
-// afterwards. The sinks are read only. The error is an [ErrRecord].
-func ParseRecord(b []byte, in *Interner) (Event, []string, error) {
-	var e Event
-	r, flags := openRecord(b)
-	e.Synthetic = flags&recordSynthetic != 0
-	var sinks []string
-	if flags&recordSinks != 0 {
-		sinks = in.stringSet(r.sinks())
+	if len(b) < 2 {
+		return false
 	}
-	e.Kind = Kind(r.uvarint(math.MaxUint32))
-	e.Observation.Event = r.int32()
-	e.Detail = r.int32()
-	e.Received = r.time()
-	e.Epoch = in.text(r.bytes())
-	e.Sequence = r.uvarint(math.MaxUint64)
-	e.DomainSequence = r.uvarint(math.MaxUint64)
-	e.Connection = in.connection(r.connection())
-	if flags&recordDomain != 0 {
-		copy(e.Domain.UUID[:], r.take(len(e.Domain.UUID)))
-		e.Domain.Name = in.text(r.bytes())
-		e.Domain.ID = r.int32()
-	}
-	if flags&recordUnobserved != 0 {
-		e.UnobservedSince = r.time()
-	}
-	if flags&recordGap != 0 {
-		e.Gap = &Gap{Reason: GapReason(in.text(r.bytes())), Lost: r.uvarint(math.MaxUint64), Until: r.time()}
-	}
-	if flags&recordState != 0 {
-		e.State = r.state()
-	}
-	if r.problem == "" && len(r.rest) > 0 {
-		r.problem = "bytes after its end"
-	}
-	if r.problem != "" {
-		return Event{}, nil, recordError(r.problem)
-	}
-	return e, sinks, nil
-}
-
-// RecordGoesTo reports whether a record is for that sink, without reading the rest
-// of it. The error is an [ErrRecord].
-func RecordGoesTo(b []byte, sink string) (bool, error) {
-	r, flags := openRecord(b)
-	goes := flags&recordSinks == 0
-	if !goes {
-		names := recordReader{rest: r.sinks()}
-		for len(names.rest) > 0 {
-			goes = string(names.bytes()) == sink || goes
-		}
-	}
-	if r.problem != "" {
-		return false, recordError(r.problem)
-	}
-	return goes, nil
+	return b[0] == recordV3 && b[1]&recordRepeat != 0 || b[0] == recordV2 && b[1]&oldRepeat != 0
 }
 
 func appendRecordString(dst []byte, s string) []byte {
@@ -207,128 +193,16 @@ func appendRecordString(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
+// stringLength is how many bytes appendRecordString appends.
+func stringLength(s string) int {
+	n := 1
+	for v := len(s); v >= 0x80; v >>= 7 {
+		n++
+	}
+	return n + len(s)
+}
+
 func appendRecordTime(dst []byte, t time.Time) []byte {
 	dst = binary.AppendVarint(dst, t.Unix())
 	return binary.AppendUvarint(dst, uint64(t.Nanosecond()))
-}
-
-// recordReader reads a record from the front. After the first problem every
-// read returns zero.
-type recordReader struct {
-	rest    []byte
-	problem string
-}
-
-// openRecord reads the version and the flags.
-func openRecord(b []byte) (recordReader, byte) {
-	r := recordReader{rest: b}
-	head := r.take(2)
-	switch {
-	case head == nil:
-		return r, 0
-	case head[0] != recordV1 && head[0] != recordV2:
-		return recordReader{problem: fmt.Sprintf("version %d", head[0])}, 0
-	case head[1]&^recordV2Flags != 0, head[0] == recordV1 && head[1]&^recordV1Flags != 0:
-		return recordReader{problem: "unknown flags"}, 0
-	}
-	return r, head[1]
-}
-
-func (r *recordReader) fail(problem string) {
-	if r.problem == "" {
-		r.problem = problem
-	}
-	r.rest = nil
-}
-
-// take returns the next n bytes, or nil.
-func (r *recordReader) take(n int) []byte {
-	if n > len(r.rest) {
-		r.fail("cut short")
-		return nil
-	}
-	b := r.rest[:n:n]
-	r.rest = r.rest[n:]
-	return b
-}
-
-func (r *recordReader) uvarint(limit uint64) uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 || v > limit {
-		r.fail("bad number")
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *recordReader) varint() int64 {
-	v, n := binary.Varint(r.rest)
-	if n <= 0 {
-		r.fail("bad number")
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *recordReader) int32() int32 {
-	v := r.varint()
-	if v < math.MinInt32 || v > math.MaxInt32 {
-		r.fail("bad number")
-		return 0
-	}
-	return int32(v)
-}
-
-func (r *recordReader) bytes() []byte {
-	return r.take(int(r.uvarint(math.MaxInt32)))
-}
-
-func (r *recordReader) time() time.Time {
-	seconds, nanos := r.varint(), r.uvarint(999_999_999)
-	if r.problem != "" {
-		return time.Time{}
-	}
-	return time.Unix(seconds, int64(nanos)).UTC()
-}
-
-// state reads what is known of the domain.
-func (r *recordReader) state() State {
-	s := State{Valid: true, Code: r.int32(), Reason: r.int32()}
-	if last := r.take(1); last != nil {
-		s.Gone = last[0]&stateGone != 0
-		if s.Persistence = Persistence(last[0] &^ stateGone); s.Persistence > NotPersistent {
-			r.fail("bad state")
-		}
-	}
-	if r.problem != "" {
-		return State{}
-	}
-	return s
-}
-
-// sinks returns the names in their encoded form.
-func (r *recordReader) sinks() []byte {
-	n := r.uvarint(math.MaxInt32)
-	start := r.rest
-	for ; n > 0 && r.problem == ""; n-- {
-		r.bytes()
-	}
-	if r.problem != "" {
-		return nil
-	}
-	return start[:len(start)-len(r.rest)]
-}
-
-// connection returns the four strings in their encoded form.
-func (r *recordReader) connection() []byte {
-	start := r.rest
-	for range 4 {
-		r.bytes()
-	}
-	if r.problem != "" {
-		return nil
-	}
-	return start[:len(start)-len(r.rest)]
 }

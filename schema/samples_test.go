@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write the samples anew")
 
-// TestSamples holds the wire form: the files under samples are what is written, to the byte, save for
-// line breaks and indentation.
+// TestSamples holds the wire form: the files under samples are what is written, to the
+// byte, save for line breaks and indentation.
 func TestSamples(t *testing.T) {
 	want := make(map[string]bool)
 	for _, test := range testEvents() {
@@ -146,7 +146,8 @@ func TestSchemasRefuse(t *testing.T) {
 	}
 }
 
-// TestAsyncAPIDescribesTheSamples validates whole events against the messages of the AsyncAPI document.
+// TestAsyncAPIDescribesTheSamples validates whole events against the messages of the
+// AsyncAPI document.
 func TestAsyncAPIDescribesTheSamples(t *testing.T) {
 	document, err := yaml.YAMLToJSON([]byte(AsyncAPI()))
 	if err != nil {

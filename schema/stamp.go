@@ -12,16 +12,14 @@ const epochLen = 10
 // epochMask is the 50 bits that an epoch has.
 const epochMask = 1<<(5*epochLen) - 1
 
-// FormatEpoch returns the lower 50 bits of v as an epoch: 10 digits of base 32
-// with the alphabet 0-9a-v, which is in ASCII order, so that epochs sort as
-// their numbers do.
+// FormatEpoch returns the lower 50 bits of v as an epoch: 10 digits of base 32. The
+// digits 0-9a-v are in ASCII order, so epochs sort as their numbers do.
 func FormatEpoch(v uint64) string {
 	digits := strconv.FormatUint(v&epochMask, 32)
 	return "0000000000"[len(digits):] + digits
 }
 
-// ParseEpoch returns the number of an epoch. It fails for anything that
-// [FormatEpoch] does not make.
+// ParseEpoch is the reverse of [FormatEpoch]. It accepts only what FormatEpoch makes.
 func ParseEpoch(epoch string) (uint64, error) {
 	if len(epoch) == epochLen {
 		if v, ok := parseBase32(epoch); ok {
@@ -31,10 +29,11 @@ func ParseEpoch(epoch string) (uint64, error) {
 	return 0, fmt.Errorf("epoch %.40q: want %d characters of 0-9a-v", epoch, epochLen)
 }
 
-// EventID returns the id of the event with that sequence in an epoch: the
-// epoch, a hyphen, and the sequence in base 32 (0-9a-v) without padding. Together with the
-// source it names the event for ever. It has at most 22 characters up to
-// sequence 2^55, a thousand years at a million events a second, and never more than 24.
+// EventID returns the id of the event with that sequence in an epoch: the epoch, a
+// hyphen, and the sequence in base 32 (0-9a-v) without padding. No other event of the
+// same source ever has the same id. Up to sequence 2^55 the id has at most 22 characters,
+// which is enough for a thousand years at a million events a second. It never has more
+// than 24.
 func EventID(epoch string, sequence uint64) string {
 	return string(appendEventID(make([]byte, 0, 24), epoch, sequence))
 }
@@ -45,8 +44,8 @@ func appendEventID(dst []byte, epoch string, sequence uint64) []byte {
 	return strconv.AppendUint(dst, sequence, 32)
 }
 
-// ParseEventID is the reverse of [EventID]. It fails for anything that EventID
-// does not make of an epoch from [FormatEpoch].
+// ParseEventID is the reverse of [EventID]. It accepts only what EventID makes of an
+// epoch that [FormatEpoch] made.
 func ParseEventID(id string) (epoch string, sequence uint64, err error) {
 	epoch, digits, _ := strings.Cut(id, "-")
 	if _, err := ParseEpoch(epoch); err != nil {

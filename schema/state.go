@@ -7,9 +7,10 @@ import (
 	"strconv"
 )
 
-// The states that virtcast itself concludes from events, as virDomainState has them.
+// The states that virtcast concludes from events. The numbers are those of
+// virDomainState.
 const (
-	// StateUnknown stands where no virDomainState is known. It is none of libvirt's numbers.
+	// StateUnknown means that no virDomainState is known. libvirt has no such number.
 	StateUnknown     int32 = -1
 	StateRunning     int32 = 1
 	StatePaused      int32 = 3
@@ -22,48 +23,49 @@ const (
 // Persistence says whether a domain outlives being stopped.
 type Persistence uint8
 
-// What is known of it.
+// The values of Persistence.
 const (
 	PersistenceUnknown Persistence = iota
 	Persistent
 	NotPersistent
 )
 
-// State is what is known of a domain after an event, by the rules of docs/state.md. It is no part of
-// the event's own CloudEvent: [Event.StateEvent] makes the one that tells it.
+// State is what is known of a domain after an event, by the rules of docs/state.md. It is
+// not part of the event's own CloudEvent. [Event.StateEvent] makes a CloudEvent of it.
 type State struct {
-	// Valid is set for every event of a domain, whether or not it changes the state, so that a state's sequence
-	// says how far the events are in it; but not where another source has the same domain and a better claim to it. Else
-	// the rest is zero.
+	// Valid is set for every event of a domain, also if the event does not change the
+	// state. So a state's sequence tells which events the state includes. Valid is not
+	// set where another source has the same domain and takes precedence. All other fields
+	// are zero then.
 	Valid bool
-	// Code is a virDomainState, or [StateUnknown]. Reason is the reason that belongs to
-	// it, 0 if it is not known.
+	// Code is a virDomainState, or [StateUnknown]. Reason is the reason of that state, or
+	// 0 if it is not known.
 	Code, Reason int32
 	Persistence  Persistence
-	// Gone is set where the domain exists no longer: it is neither defined nor active.
+	// Gone is set where the domain no longer exists: it is neither defined nor active.
 	Gone bool
 }
 
-// KindState is the kind of the CloudEvents that tell a domain's last known state. No hypervisor
-// sends it and nobody can register for it: see [Event.StateEvent].
+// KindState is the kind of the CloudEvents in a state store: a domain's last known state.
+// No hypervisor sends it, and a registration cannot ask for it. See [Event.StateEvent].
 const KindState = Kind(FamilyDomain)<<24 | 0xffffff
 
-// stateRow is KindState's row, which stands apart since its number would make the table long.
+// stateRow is the row of KindState. Its number would make the table of kinds long.
 var stateRow = kindRow{
 	name:   "state",
 	schema: SchemaState,
 	types:  typesOf("org.libvirt.domain.state", nil),
 }
 
-// StateEvent returns the event that tells e's State: of [KindState], with the id, the sequences, the
-// time and the domain of e, and so what a state store keeps. e.State must be valid.
+// StateEvent returns the event of [KindState] that has e's State, for a state store. It
+// has e's id, sequences, time and domain. e.State must be valid.
 func (e *Event) StateEvent() Event {
 	state := *e
 	state.Kind, state.Observation.Event, state.Detail, state.CallbackID = KindState, 0, 0, 0
 	return state
 }
 
-// appendState appends the members of [KindState].
+// appendState appends the data members of [KindState].
 func appendState(dst []byte, s State) []byte {
 	dst = append(dst, `,"state":"`...)
 	dst = append(dst, StateName(s.Code)...)
@@ -85,7 +87,7 @@ func appendState(dst []byte, s State) []byte {
 	return dst
 }
 
-// decodeState reads the members of [KindState].
+// decodeState reads the data members of [KindState].
 func decodeState(data []byte) (State, error) {
 	var d struct {
 		State      string `json:"state"`

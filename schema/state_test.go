@@ -8,7 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestStateIsInTheRecordOnly holds that a state is kept by the record and not told by the event.
+// TestStateIsInTheRecordOnly holds that a state is kept by the record and not told by the
+// event.
 func TestStateIsInTheRecordOnly(t *testing.T) {
 	for name, state := range map[string]State{
 		"running":   {Valid: true, Code: StateRunning, Reason: 1, Persistence: Persistent},
@@ -35,30 +36,6 @@ func TestStateIsInTheRecordOnly(t *testing.T) {
 	}
 }
 
-// TestRecordV1 holds that the records of version 1 are still read.
-func TestRecordV1(t *testing.T) {
-	want := lifecycleEvent(2, 0)
-	record := AppendRecord(nil, &want, []string{"bus"})
-	record[0] = recordV1 // without a state, the two versions differ in nothing else
-	got, sinks, err := ParseRecord(record, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("event (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]string{"bus"}, sinks); diff != "" {
-		t.Errorf("sinks (-want +got):\n%s", diff)
-	}
-	for _, flag := range []byte{recordState, recordRepeat} {
-		record[1] |= flag
-		if _, _, err := ParseRecord(record, nil); !errors.Is(err, ErrRecord) {
-			t.Errorf("version 1 with flag %#x: error %v, want ErrRecord", flag, err)
-		}
-		record[1] &^= flag
-	}
-}
-
 func TestRecordWithABadState(t *testing.T) {
 	event := lifecycleEvent(2, 0)
 	event.State = State{Valid: true, Code: StateRunning}
@@ -68,7 +45,7 @@ func TestRecordWithABadState(t *testing.T) {
 			t.Errorf("first %d of %d bytes: error %v, want ErrRecord", n, len(record), err)
 		}
 	}
-	record[len(record)-1] = 3
+	record[len(record)-2] = 3 // before the end
 	if _, _, err := ParseRecord(record, nil); !errors.Is(err, ErrRecord) {
 		t.Errorf("persistence 3: error %v, want ErrRecord", err)
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// UUID is a domain's UUID: the only identity of a domain that survives rename,
-// restart, undefine and migration (libvirt src/conf/object_event.c).
+// UUID identifies a domain, network, storage pool or secret. It is the only identity of a
+// domain that survives rename, restart, undefine and migration.
 type UUID [16]byte
 
-// IsZero reports whether u is the nil UUID, which names no domain.
+// IsZero reports whether u is the nil UUID. Registrations cannot name it.
 func (u UUID) IsZero() bool { return u == UUID{} }
 
 // String returns the 36-character lower-case form of RFC 9562.

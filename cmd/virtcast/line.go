@@ -55,9 +55,9 @@ func (w *lineWriter) append(dst []byte, e *schema.Event) []byte {
 	if e.Kind == schema.KindLifecycle {
 		what = strings.TrimSpace(event + " " + strings.TrimSuffix(detail, "_"))
 	}
-	dst = fmt.Appendf(dst, "  %-12s %-16s ", e.Connection.Name, printable(e.Domain.Name))
+	dst = fmt.Appendf(dst, "  %-12s %-16s ", e.Connection.Name, printable(e.Object.Name))
 	dst = w.paint(dst, colourOf(e), fmt.Sprintf("%-24s", what))
-	return append(w.paint(dst, colourFaint, fmt.Sprintf(" %s %s", e.Domain.UUID, e.ID())), '\n')
+	return append(w.paint(dst, colourFaint, fmt.Sprintf(" %s %s", e.Object.UUID, e.ID())), '\n')
 }
 
 func (w *lineWriter) appendGap(dst []byte, e *schema.Event) []byte {
@@ -123,5 +123,5 @@ func (s *screen) Deliver(_ context.Context, events []schema.Event, outcome func(
 	return nil
 }
 
-// Close implements builtSink.
+// Close implements service.Sink.
 func (s *screen) Close(context.Context) error { return nil }

@@ -126,5 +126,5 @@ func (f tailFlags) wants(e *schema.Event) bool {
 	if f.domain == "" || e.Kind.Family() == schema.FamilyConnection {
 		return true
 	}
-	return f.domain == e.Domain.Name || strings.EqualFold(f.domain, e.Domain.UUID.String())
+	return f.domain == e.Object.Name || strings.EqualFold(f.domain, e.Object.UUID.String())
 }

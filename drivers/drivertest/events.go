@@ -32,7 +32,7 @@ func testOrder(s *suite) {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
 	first := h.all()[0]
-	if first.Connection != session.Connection() || first.Kind != schema.KindLifecycle || first.Domain.UUID != b.UUID {
+	if first.Connection != session.Connection() || first.Kind != schema.KindLifecycle || first.Object.UUID != b.UUID {
 		t.Errorf("the first observation is %+v", first)
 	}
 	if age := time.Since(first.Received); age < 0 || age > s.patience {
@@ -67,7 +67,7 @@ func testCopies(s *suite) {
 		if ids != [2]int32{all, ofA} && ids != [2]int32{ofA, all} || first.Detail != i || second.Detail != i {
 			t.Fatalf("event %d came as %s and %s, want two copies, one behind the other", i, line(first), line(second))
 		}
-		if other.CallbackID != all || other.Detail != i || other.Domain.UUID != b.UUID {
+		if other.CallbackID != all || other.Detail != i || other.Object.UUID != b.UUID {
 			t.Fatalf("event %d of the other domain came as %s", i, line(other))
 		}
 	}

@@ -24,7 +24,7 @@ type Hypervisor interface {
 	// Driver returns a driver that opens sessions with this hypervisor.
 	Driver() registry.Driver
 	// Domains returns two domains that exist.
-	Domains() (a, b schema.Domain)
+	Domains() (a, b schema.Object)
 
 	// Emit sends a lifecycle event with any numbers to every callback that matches.
 	// It does not wait until it is read.

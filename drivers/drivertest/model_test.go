@@ -34,7 +34,7 @@ type model struct {
 // frame is what the hypervisor sends.
 type frame struct {
 	callback      int32
-	domain        schema.Domain
+	domain        schema.Object
 	event, detail int32
 	bad, garbage  bool
 }
@@ -43,8 +43,8 @@ func (m *model) is(fault string) bool { return m.fault == fault }
 
 func (m *model) Driver() registry.Driver { return m }
 
-func (m *model) Domains() (a, b schema.Domain) {
-	return schema.Domain{UUID: schema.UUID{1}, Name: "alpha", ID: -1}, schema.Domain{UUID: schema.UUID{2}, Name: "beta", ID: -1}
+func (m *model) Domains() (a, b schema.Object) {
+	return schema.Object{UUID: schema.UUID{1}, Name: "alpha", ID: -1}, schema.Object{UUID: schema.UUID{2}, Name: "beta", ID: -1}
 }
 
 func (m *model) Open(ctx context.Context, observe func([]schema.Observation)) (registry.Session, error) {

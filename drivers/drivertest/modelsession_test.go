@@ -101,7 +101,7 @@ func (s *modelSession) decode() (batch []schema.Observation, err error) {
 			continue
 		}
 		o := schema.Observation{
-			Connection: s.connection, Kind: schema.KindLifecycle, Domain: f.domain, Event: f.event, Detail: f.detail,
+			Connection: s.connection, Kind: schema.KindLifecycle, Object: f.domain, Event: f.event, Detail: f.detail,
 			CallbackID: f.callback, Received: time.Now().UTC(),
 		}
 		if s.model.is("no callback id") {
@@ -225,7 +225,7 @@ func (s *modelSession) DeregisterAny(ctx context.Context, _ schema.Kind, id int3
 	return nil
 }
 
-func (s *modelSession) Domains(ctx context.Context) ([]schema.DomainState, error) {
+func (s *modelSession) Domains(ctx context.Context) ([]schema.ListedDomain, error) {
 	if err := s.call(ctx); err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ func (s *modelSession) Domains(ctx context.Context) ([]schema.DomainState, error
 		return nil, nil
 	}
 	a, b := s.model.Domains()
-	return []schema.DomainState{{Domain: a, State: 5}, {Domain: b, State: 1}}, nil
+	return []schema.ListedDomain{{Object: a, State: 5}, {Object: b, State: 1}}, nil
 }
 
 func (s *modelSession) Close() error {

@@ -113,7 +113,7 @@ func testDomains(s *suite) {
 	if err != nil {
 		t.Fatalf("Domains: %v", err)
 	}
-	listed := map[schema.UUID]schema.DomainState{}
+	listed := map[schema.UUID]schema.ListedDomain{}
 	for _, state := range states {
 		if _, twice := listed[state.UUID]; twice {
 			t.Errorf("domain %s is listed twice", state.UUID)
@@ -121,7 +121,7 @@ func testDomains(s *suite) {
 		listed[state.UUID] = state
 	}
 	a, b := s.Domains()
-	for _, want := range []schema.Domain{a, b} {
+	for _, want := range []schema.Object{a, b} {
 		got, ok := listed[want.UUID]
 		if !ok || got.Name != want.Name || got.State == 0 {
 			t.Errorf("domain %s is listed as %+v (%v), want the name %q and a state", want.UUID, got, ok, want.Name)

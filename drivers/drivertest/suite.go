@@ -128,5 +128,5 @@ func (s *suite) await(session registry.Session, within time.Duration) {
 
 // line names an observation in a form that reads well in a diff.
 func line(o schema.Observation) string {
-	return fmt.Sprintf("%s %d/%d callback %d", o.Domain.Name, o.Event, o.Detail, o.CallbackID)
+	return fmt.Sprintf("%s %d/%d callback %d", o.Object.Name, o.Event, o.Detail, o.CallbackID)
 }

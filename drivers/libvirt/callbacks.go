@@ -32,7 +32,7 @@ func (s *Session) RegisterAny(ctx context.Context, kind schema.Kind, domain *sch
 	args.Int32(kind.EventID())
 	args.Bool(domain != nil)
 	if domain != nil {
-		args.Domain(schema.Domain{UUID: *domain, ID: -1}) // the daemon looks at the UUID only
+		args.Domain(schema.Object{UUID: *domain, ID: -1}) // the daemon looks at the UUID only
 	}
 	payload, err := s.do(ctx, &pendingCall{procedure: wire.ProcDomainEventRegisterAny, registers: &kind}, args.Payload())
 	if refusesKind(code(err), kind) {

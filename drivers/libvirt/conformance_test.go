@@ -67,7 +67,7 @@ func (h *hypervisor) Driver() registry.Driver {
 	).Open)
 }
 
-func (h *hypervisor) Domains() (a, b schema.Domain) { return h.a.State().Domain, h.b.State().Domain }
+func (h *hypervisor) Domains() (a, b schema.Object) { return h.a.State().Object, h.b.State().Object }
 
 func (h *hypervisor) Emit(domain schema.UUID, event, detail int32) {
 	if d, ok := h.Domain(domain); ok {
@@ -77,12 +77,12 @@ func (h *hypervisor) Emit(domain schema.UUID, event, detail int32) {
 
 func (h *hypervisor) EmitBeforeReply(domain schema.UUID, event, detail int32) {
 	if d, ok := h.Domain(domain); ok {
-		h.EventBeforeReply(d.State().Domain, event, detail)
+		h.EventBeforeReply(d.State().Object, event, detail)
 	}
 }
 
 func (h *hypervisor) EmitStale(event, detail int32) {
-	h.each(func(c *libvirttest.Client) { c.UnknownCallback(h.a.State().Domain, event, detail) })
+	h.each(func(c *libvirttest.Client) { c.UnknownCallback(h.a.State().Object, event, detail) })
 }
 
 func (h *hypervisor) EmitUndecodable() {

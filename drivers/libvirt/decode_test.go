@@ -23,7 +23,7 @@ func lifecycleStream(n int) []byte {
 		var e wire.Encoder
 		e.LifecycleMessage(wire.LifecycleMessage{
 			CallbackID: 1,
-			Domain: schema.Domain{
+			Domain: schema.Object{
 				Name: "instance-0000" + string(rune('0'+i%10)) + string(rune('0'+i/10%10)), UUID: schema.UUID{byte(i % 100)}, ID: int32(i % 100),
 			},
 			Event: int32(i % 9), Detail: int32(i % 3),
@@ -207,7 +207,7 @@ func FuzzDecodeEvent(f *testing.F) {
 			}
 			o := seen[0]
 			var e wire.Encoder
-			e.LifecycleMessage(wire.LifecycleMessage{CallbackID: o.CallbackID, Domain: o.Domain, Event: o.Event, Detail: o.Detail})
+			e.LifecycleMessage(wire.LifecycleMessage{CallbackID: o.CallbackID, Domain: o.Object, Event: o.Event, Detail: o.Detail})
 			d := wire.NewDecoder(payload)
 			message := d.LifecycleMessage()
 			var want wire.Encoder

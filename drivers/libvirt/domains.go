@@ -11,7 +11,7 @@ import (
 // Domains lists every domain, running or not, with its state and reason: in one call where the
 // driver has all-domain-stats (qemu, test, vz), else with one call for the list and one
 // for each domain. A domain that goes away meanwhile is left out.
-func (s *Session) Domains(ctx context.Context) ([]schema.DomainState, error) {
+func (s *Session) Domains(ctx context.Context) ([]schema.ListedDomain, error) {
 	const op = "list domains"
 	if !s.noBulkStats.Load() {
 		domains, unknown, err := s.domainStats(ctx)
@@ -35,7 +35,7 @@ func (s *Session) Domains(ctx context.Context) ([]schema.DomainState, error) {
 
 // domainStats asks for the states of all domains at once. Domains whose state the
 // answer leaves out (busy ones may) are returned as unknown.
-func (s *Session) domainStats(ctx context.Context) (domains []schema.DomainState, unknown []schema.Domain, err error) {
+func (s *Session) domainStats(ctx context.Context) (domains []schema.ListedDomain, unknown []schema.Object, err error) {
 	var args wire.Encoder
 	args.Uint32(0) // no domains named: all
 	args.Uint32(wire.StatsState)
@@ -46,9 +46,9 @@ func (s *Session) domainStats(ctx context.Context) (domains []schema.DomainState
 	}
 	d := wire.NewDecoder(payload)
 	n := d.Count(wire.MaxStatsRecords, 4+16+4+4)
-	domains = make([]schema.DomainState, 0, min(n, wire.MaxDomainList))
+	domains = make([]schema.ListedDomain, 0, min(n, wire.MaxDomainList))
 	for range n {
-		entry := schema.DomainState{Domain: d.Domain()}
+		entry := schema.ListedDomain{Object: d.Domain()}
 		stated := false
 		for range d.Count(wire.MaxTypedParams, 12) {
 			p := d.TypedParam()
@@ -65,13 +65,13 @@ func (s *Session) domainStats(ctx context.Context) (domains []schema.DomainState
 		if stated {
 			domains = append(domains, entry)
 		} else {
-			unknown = append(unknown, entry.Domain)
+			unknown = append(unknown, entry.Object)
 		}
 	}
 	return domains, unknown, d.Err()
 }
 
-func (s *Session) listDomains(ctx context.Context) ([]schema.Domain, error) {
+func (s *Session) listDomains(ctx context.Context) ([]schema.Object, error) {
 	var args wire.Encoder
 	args.Int32(1)  // need_results: the domains, not their number
 	args.Uint32(0) // every kind of domain
@@ -80,7 +80,7 @@ func (s *Session) listDomains(ctx context.Context) ([]schema.Domain, error) {
 		return nil, err
 	}
 	d := wire.NewDecoder(payload)
-	domains := make([]schema.Domain, d.Count(wire.MaxDomainList, 4+16+4))
+	domains := make([]schema.Object, d.Count(wire.MaxDomainList, 4+16+4))
 	for i := range domains {
 		domains[i] = d.Domain()
 	}
@@ -89,10 +89,10 @@ func (s *Session) listDomains(ctx context.Context) ([]schema.Domain, error) {
 
 // states asks for the state of each domain, in the order given, with at most
 // maxCalls in flight. Domains that no longer exist are left out.
-func (s *Session) states(ctx context.Context, domains []schema.Domain) ([]schema.DomainState, error) {
+func (s *Session) states(ctx context.Context, domains []schema.Object) ([]schema.ListedDomain, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	states := make([]schema.DomainState, len(domains))
+	states := make([]schema.ListedDomain, len(domains))
 	exists := make([]bool, len(domains))
 	next := make(chan int)
 	var workers sync.WaitGroup
@@ -126,7 +126,7 @@ func (s *Session) states(ctx context.Context, domains []schema.Domain) ([]schema
 	return kept, nil
 }
 
-func (s *Session) state(ctx context.Context, domain schema.Domain) (state schema.DomainState, exists bool, err error) {
+func (s *Session) state(ctx context.Context, domain schema.Object) (state schema.ListedDomain, exists bool, err error) {
 	var args wire.Encoder
 	args.Domain(domain)
 	args.Uint32(0)
@@ -138,6 +138,6 @@ func (s *Session) state(ctx context.Context, domain schema.Domain) (state schema
 		return state, false, err
 	}
 	d := wire.NewDecoder(payload)
-	state = schema.DomainState{Domain: domain, State: d.Int32(), Reason: d.Int32()}
+	state = schema.ListedDomain{Object: domain, State: d.Int32(), Reason: d.Int32()}
 	return state, true, d.Err()
 }

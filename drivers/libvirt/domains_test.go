@@ -23,12 +23,12 @@ func domainsAsync(ctx context.Context, s *Session) <-chan listed {
 }
 
 type listed struct {
-	domains []schema.DomainState
+	domains []schema.ListedDomain
 	err     error
 }
 
-func testDomain(i int) schema.Domain {
-	return schema.Domain{Name: fmt.Sprintf("d%d", i), UUID: schema.UUID{byte(i + 1)}, ID: int32(i)}
+func testDomain(i int) schema.Object {
+	return schema.Object{Name: fmt.Sprintf("d%d", i), UUID: schema.UUID{byte(i + 1)}, ID: int32(i)}
 }
 
 func TestDomainsInBulk(t *testing.T) {
@@ -59,10 +59,10 @@ func TestDomainsInBulk(t *testing.T) {
 		}
 		p.reply(h, func(e *wire.Encoder) { e.Int32(3); e.Int32(7) })
 		got := <-done
-		want := []schema.DomainState{
-			{Domain: testDomain(0), State: 1, Reason: 5},
-			{Domain: testDomain(2), State: 99},
-			{Domain: testDomain(1), State: 3, Reason: 7},
+		want := []schema.ListedDomain{
+			{Object: testDomain(0), State: 1, Reason: 5},
+			{Object: testDomain(2), State: 99},
+			{Object: testDomain(1), State: 3, Reason: 7},
 		}
 		if diff := cmp.Diff(want, got.domains); diff != "" || got.err != nil {
 			t.Errorf("%v, domains (-want +got):\n%s", got.err, diff)
@@ -92,7 +92,7 @@ func TestDomainsOneByOne(t *testing.T) {
 			})
 			type call struct {
 				header wire.Header
-				domain schema.Domain
+				domain schema.Object
 			}
 			var out []call
 			for asked := 0; asked < n || len(out) > 0; {
@@ -116,10 +116,10 @@ func TestDomainsOneByOne(t *testing.T) {
 				}
 			}
 			got := <-done
-			var want []schema.DomainState
+			var want []schema.ListedDomain
 			for i := range n {
 				if i != 3 {
-					want = append(want, schema.DomainState{Domain: testDomain(i), State: int32(i)})
+					want = append(want, schema.ListedDomain{Object: testDomain(i), State: int32(i)})
 				}
 			}
 			if diff := cmp.Diff(want, got.domains); diff != "" || got.err != nil {

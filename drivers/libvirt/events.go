@@ -65,12 +65,12 @@ func (e *eventDecoder) decode(row eventRow, payload []byte, o *schema.Observatio
 }
 
 func (e *eventDecoder) lifecycle(o *schema.Observation) {
-	e.domain(&o.Domain)
+	e.domain(&o.Object)
 	o.Event = e.xdr.Int32()
 	o.Detail = e.xdr.Int32()
 }
 
-func (e *eventDecoder) domain(d *schema.Domain) {
+func (e *eventDecoder) domain(d *schema.Object) {
 	d.Name = e.name(e.xdr.Bytes())
 	d.UUID = e.xdr.UUID()
 	d.ID = e.xdr.Int32()

@@ -58,7 +58,7 @@ func (c *collector) await(t testing.TB, n int) []schema.Observation {
 func lines(observations []schema.Observation) []string {
 	all := make([]string, 0, len(observations))
 	for _, o := range observations {
-		all = append(all, fmt.Sprintf("%s %d/%d cb %d", o.Domain.Name, o.Event, o.Detail, o.CallbackID))
+		all = append(all, fmt.Sprintf("%s %d/%d cb %d", o.Object.Name, o.Event, o.Detail, o.CallbackID))
 	}
 	return all
 }
@@ -136,7 +136,7 @@ func testRealLifecycle(t *testing.T, daemon *lab.Daemon) {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 	for _, o := range got {
-		if o.Connection != s.Connection() || o.Kind != schema.KindLifecycle || o.Domain.UUID.IsZero() ||
+		if o.Connection != s.Connection() || o.Kind != schema.KindLifecycle || o.Object.UUID.IsZero() ||
 			time.Since(o.Received) > time.Minute || o.Received.Location() != time.UTC {
 			t.Errorf("observation is incomplete: %+v", o)
 		}
@@ -188,8 +188,8 @@ func testRealDomains(t *testing.T, daemon *lab.Daemon) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byName := func(all []schema.DomainState) map[string]schema.DomainState {
-		m := map[string]schema.DomainState{}
+	byName := func(all []schema.ListedDomain) map[string]schema.ListedDomain {
+		m := map[string]schema.ListedDomain{}
 		for _, d := range all {
 			m[d.Name] = d
 		}
@@ -215,7 +215,7 @@ func testRealRefusals(t *testing.T, daemon *lab.Daemon) {
 		t.Fatal(domains, err)
 	}
 	var args wire.Encoder
-	args.Domain(domains[0].Domain)
+	args.Domain(domains[0].Object)
 	_, err = s.call(t.Context(), wire.ProcDomainSuspend, args.Payload())
 	if code(err) != wire.CodeOperationDenied || !IsAccessDenied(err) {
 		t.Errorf("suspend: %v, want code 29 on a read-only connection", err)
@@ -256,7 +256,7 @@ func testRealBurst(t *testing.T, daemon *lab.Daemon) {
 	var acting sync.WaitGroup
 	acting.Go(func() {
 		var args wire.Encoder
-		args.Domain(domains[0].Domain)
+		args.Domain(domains[0].Object)
 		for range rounds * pairs {
 			for _, procedure := range []int32{wire.ProcDomainSuspend, procDomainResume} {
 				if _, err := actor.call(t.Context(), procedure, args.Payload()); err != nil {

@@ -85,7 +85,7 @@ var eventHeader = wire.Header{
 func eventFrame(callbackID, event int32) []byte {
 	var e wire.Encoder
 	e.LifecycleMessage(wire.LifecycleMessage{
-		CallbackID: callbackID, Domain: schema.Domain{UUID: schema.UUID{1}, Name: "d", ID: 1}, Event: event,
+		CallbackID: callbackID, Domain: schema.Object{UUID: schema.UUID{1}, Name: "d", ID: 1}, Event: event,
 	})
 	return wire.AppendFrame(nil, eventHeader, e.Payload())
 }

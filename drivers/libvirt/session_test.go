@@ -294,7 +294,7 @@ func TestBatches(t *testing.T) {
 			t.Errorf("%d events in batches of %v", len(c.seen), sizes)
 		}
 		for i, o := range c.seen {
-			if o.Event != int32(i) || o.Domain.Name != "d" || o.Connection != s.Connection() {
+			if o.Event != int32(i) || o.Object.Name != "d" || o.Connection != s.Connection() {
 				t.Fatalf("event %d is %+v", i, o)
 			}
 		}

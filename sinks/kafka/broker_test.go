@@ -180,7 +180,7 @@ func testSmallMessages(t *testing.T, b *realBroker) {
 	events := sinktest.NewSource(1, 9).Take(300)
 	large := []int{0, 40, 41, 170, 299}
 	for _, i := range large {
-		events[i].Domain.Name = strings.Repeat("x", 9000)
+		events[i].Object.Name = strings.Repeat("x", 9000)
 	}
 	var permanent []int
 	var good []schema.Event

@@ -102,7 +102,7 @@ func (c *encoder) header(name string) {
 // name for an event about no domain.
 func appendKey(dst []byte, e *schema.Event) []byte {
 	if e.Kind.Family() == schema.FamilyDomain {
-		return e.Domain.UUID.AppendText36(dst)
+		return e.Object.UUID.AppendText36(dst)
 	}
 	return append(dst, e.PartitionKey()...)
 }

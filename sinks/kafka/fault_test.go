@@ -224,7 +224,7 @@ func TestEnormousRecord(t *testing.T) {
 	tape := c.record()
 	sink := c.watch(t)
 	events := oneDomain(5)
-	events[2].Domain.Name = strings.Repeat("x", maxRecord)
+	events[2].Object.Name = strings.Repeat("x", maxRecord)
 	n, err := sinktest.Prefix(t.Context(), sink, events)
 	if n != 2 || !sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 2 and a permanent error", n, err)

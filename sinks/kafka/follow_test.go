@@ -124,10 +124,10 @@ func TestFollowFromNow(t *testing.T) {
 	for range want {
 		select {
 		case e := <-got:
-			if e.DomainSequence <= last[e.Domain.UUID] {
-				t.Errorf("domain %s: sequence %d after %d", e.Domain.Name, e.DomainSequence, last[e.Domain.UUID])
+			if e.DomainSequence <= last[e.Object.UUID] {
+				t.Errorf("domain %s: sequence %d after %d", e.Object.Name, e.DomainSequence, last[e.Object.UUID])
 			}
-			last[e.Domain.UUID] = e.DomainSequence
+			last[e.Object.UUID] = e.DomainSequence
 		case <-time.After(30 * time.Second):
 			t.Fatal("events are missing after the connections were cut")
 		}

@@ -86,8 +86,8 @@ func (p *plan) add(e *schema.Event) int32 {
 		return c.whole
 	}
 	// Events of one domain, on whatever connection, go in the order in which they are given.
-	level := max(c.whole+1, p.domains[e.Domain.UUID])
-	p.domains[e.Domain.UUID] = level
+	level := max(c.whole+1, p.domains[e.Object.UUID])
+	p.domains[e.Object.UUID] = level
 	c.domain = max(c.domain, level)
 	return level
 }

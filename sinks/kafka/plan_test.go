@@ -32,7 +32,7 @@ func TestPlan(t *testing.T) {
 			for _, word := range strings.Fields(test.events) {
 				e := schema.Event{Observation: schema.Observation{Connection: &schema.Connection{Name: word[:1]}, Kind: schema.KindGap}}
 				if len(word) > 1 {
-					e.Kind, e.Domain.UUID[0] = schema.KindLifecycle, word[1]
+					e.Kind, e.Object.UUID[0] = schema.KindLifecycle, word[1]
 				}
 				events = append(events, e)
 			}

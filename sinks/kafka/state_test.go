@@ -113,7 +113,7 @@ func TestStateRecords(t *testing.T) {
 			}
 		}
 	}
-	if len(last) != 2 || last[events[0].Domain.UUID.String()] != -1 || last[events[1].Domain.UUID.String()] <= 0 {
+	if len(last) != 2 || last[events[0].Object.UUID.String()] != -1 || last[events[1].Object.UUID.String()] <= 0 {
 		t.Errorf("the last records are %v, want a tombstone and a state", last)
 	}
 }

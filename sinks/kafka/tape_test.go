@@ -170,7 +170,7 @@ func (c *testCluster) stores(t testing.TB, events []schema.Event) {
 func oneDomain(n int) []schema.Event { return sinktest.NewSource(1, 1).Take(n) }
 
 // poison makes events[i] one that reply can recognise, see isPoison.
-func poison(events []schema.Event, i int) { events[i].Domain.Name = "poison" }
+func poison(events []schema.Event, i int) { events[i].Object.Name = "poison" }
 
 func isPoison(s sent) bool { return bytes.Contains(s.records(), []byte("poison")) }
 

@@ -63,7 +63,7 @@ func Example() {
 	}
 	consumer, err := js.CreateOrUpdateConsumer(ctx, "VIRTCAST", jetstream.ConsumerConfig{
 		Durable:       "inventory",
-		FilterSubject: "virt.*." + events[0].Domain.UUID.String() + ".>",
+		FilterSubject: "virt.*." + events[0].Object.UUID.String() + ".>",
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -77,7 +77,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(e.Domain.Name, m.Subject())
+		fmt.Println(e.Object.Name, m.Subject())
 		if err := m.Ack(); err != nil {
 			log.Fatal(err)
 		}

@@ -62,7 +62,7 @@ func (p *plan) add(i int32, e *schema.Event) {
 		p.waits[i]++
 		p.nextUnder[i], p.firstUnder[c.whole] = p.firstUnder[c.whole], i
 	}
-	if e.Domain.UUID.IsZero() {
+	if e.Object.UUID.IsZero() {
 		for _, before := range c.since {
 			p.nextWhole[before] = i
 		}
@@ -70,11 +70,11 @@ func (p *plan) add(i int32, e *schema.Event) {
 		c.whole, c.since = i, c.since[:0]
 		return
 	}
-	if last, ok := p.lastSame[e.Domain.UUID]; ok {
+	if last, ok := p.lastSame[e.Object.UUID]; ok {
 		p.nextSame[last] = i
 		p.waits[i]++
 	}
-	p.lastSame[e.Domain.UUID] = i
+	p.lastSame[e.Object.UUID] = i
 	c.since = append(c.since, i)
 }
 

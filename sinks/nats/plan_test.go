@@ -67,8 +67,8 @@ func TestPlan(t *testing.T) {
 
 // mustWait reports whether the later event must wait for the earlier one.
 func mustWait(earlier, later *schema.Event) bool {
-	if earlier.Connection.Name == later.Connection.Name && (earlier.Domain.UUID.IsZero() || later.Domain.UUID.IsZero()) {
+	if earlier.Connection.Name == later.Connection.Name && (earlier.Object.UUID.IsZero() || later.Object.UUID.IsZero()) {
 		return true
 	}
-	return !earlier.Domain.UUID.IsZero() && earlier.Domain.UUID == later.Domain.UUID
+	return !earlier.Object.UUID.IsZero() && earlier.Object.UUID == later.Object.UUID
 }

@@ -116,8 +116,8 @@ func readBucket(t *testing.T, url string) []schema.Event {
 			t.Fatal(err)
 		}
 		want := "_"
-		if !e.Domain.UUID.IsZero() {
-			want = e.Domain.UUID.String()
+		if !e.Object.UUID.IsZero() {
+			want = e.Object.UUID.String()
 		}
 		if m.Subject() != bucketSubjects+stateBucket+"."+want {
 			t.Fatalf("event of %s on subject %s", want, m.Subject())
@@ -170,7 +170,7 @@ func TestStateBucket(t *testing.T) {
 	if n, err := sinktest.Prefix(t.Context(), store, states); n != 3 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
-	entry, err := kv.Get(t.Context(), events[1].Domain.UUID.String())
+	entry, err := kv.Get(t.Context(), events[1].Object.UUID.String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,18 +181,18 @@ func TestStateBucket(t *testing.T) {
 	if ce.Type() != "org.libvirt.domain.state.v1" || ce.Subject() != entry.Key() {
 		t.Errorf("%s has the key %s", entry.Value(), entry.Key())
 	}
-	if _, err := kv.Get(t.Context(), events[0].Domain.UUID.String()); !errors.Is(err, jetstream.ErrKeyDeleted) && !errors.Is(err, jetstream.ErrKeyNotFound) {
+	if _, err := kv.Get(t.Context(), events[0].Object.UUID.String()); !errors.Is(err, jetstream.ErrKeyDeleted) && !errors.Is(err, jetstream.ErrKeyNotFound) {
 		t.Errorf("a domain that is gone: %v", err)
 	}
 	keys, err := kv.Keys(t.Context())
-	if diff := cmp.Diff([]string{events[1].Domain.UUID.String()}, keys); diff != "" || err != nil {
+	if diff := cmp.Diff([]string{events[1].Object.UUID.String()}, keys); diff != "" || err != nil {
 		t.Errorf("keys (-want +got)\n%s, %v", diff, err)
 	}
 	raw, err := js.Stream(t.Context(), fit.Stream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := raw.GetLastMsgForSubject(t.Context(), bucketSubjects+stateBucket+"."+events[0].Domain.UUID.String())
+	m, err := raw.GetLastMsgForSubject(t.Context(), bucketSubjects+stateBucket+"."+events[0].Object.UUID.String())
 	if err != nil {
 		t.Fatal(err)
 	}

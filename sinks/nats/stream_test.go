@@ -207,7 +207,7 @@ func TestMaxMessageSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		events := source.Take(100)
-		events[60].Domain.Name = strings.Repeat("x", 4096)
+		events[60].Object.Name = strings.Repeat("x", 4096)
 		rest := events
 		for range 5 {
 			n, err := sinktest.Prefix(t.Context(), sink, rest)

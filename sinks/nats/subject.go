@@ -110,10 +110,10 @@ func (s *subject) appendTo(dst []byte, e *schema.Event) []byte {
 		case connectionToken:
 			dst = appendToken(dst, e.Connection.Name)
 		case uuidToken:
-			if e.Domain.UUID.IsZero() {
+			if e.Object.UUID.IsZero() {
 				dst = append(dst, missing)
 			} else {
-				dst = e.Domain.UUID.AppendText36(dst)
+				dst = e.Object.UUID.AppendText36(dst)
 			}
 		case kindToken:
 			dst = appendToken(dst, kind)

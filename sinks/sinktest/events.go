@@ -55,7 +55,7 @@ func (s *Source) Take(n int) []schema.Event {
 		step := lifecycle[s.next/s.domains%len(lifecycle)]
 		events[i] = s.stamp(schema.Observation{
 			Connection: s.connections[d%len(s.connections)], Kind: schema.KindLifecycle,
-			Domain: schema.Domain{UUID: domainUUID(d), Name: fmt.Sprintf("vm-%d", d), ID: int32(d + 1)},
+			Object: schema.Object{UUID: domainUUID(d), Name: fmt.Sprintf("vm-%d", d), ID: int32(d + 1)},
 			Event:  step[0], Detail: step[1],
 		})
 	}
@@ -76,8 +76,8 @@ func (s *Source) Gap(i int) schema.Event {
 func (s *Source) Peculiar() []schema.Event {
 	events := s.Take(4)
 	events[0].Event, events[0].Detail = 42, 43
-	events[1].Domain.Name = "mañana \"quoted\" .*> \u2028 名前"
-	events[2].Domain.Name, events[2].Domain.ID = "", -1
+	events[1].Object.Name = "mañana \"quoted\" .*> \u2028 名前"
+	events[2].Object.Name, events[2].Object.ID = "", -1
 	events[3].Synthetic, events[3].UnobservedSince = true, start
 	return events
 }
@@ -88,8 +88,8 @@ func (s *Source) stamp(o schema.Observation) schema.Event {
 	source := o.Connection.Source
 	s.sequences[source]++
 	e := schema.Event{Observation: o, Epoch: s.epoch, Sequence: s.sequences[source]}
-	if !o.Domain.UUID.IsZero() {
-		key := domainKey{source, o.Domain.UUID}
+	if !o.Object.UUID.IsZero() {
+		key := domainKey{source, o.Object.UUID}
 		s.perDomain[key]++
 		e.DomainSequence = s.perDomain[key]
 	}

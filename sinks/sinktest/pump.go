@@ -102,7 +102,7 @@ func Prefix(ctx context.Context, sink bridge.Sink, events []schema.Event) (n int
 func Pump(ctx context.Context, sink bridge.Sink, events []schema.Event, batch int) (retries int, err error) {
 	refused, retries, err := settle(ctx, sink, events, batch)
 	if err == nil && len(refused) > 0 {
-		err = fmt.Errorf("%d events were refused, the first is %s", len(refused), key(&refused[0]))
+		err = fmt.Errorf("%d events were refused, the first is %s", len(refused), name(&refused[0]))
 	}
 	return retries, err
 }

@@ -145,11 +145,11 @@ func testContent(t *testing.T, f Fixture) {
 	}
 	byKey := map[string]schema.Event{}
 	for _, e := range got {
-		byKey[key(&e)] = e
+		byKey[name(&e)] = e
 	}
 	for _, e := range want {
-		if diff := cmp.Diff(e, byKey[key(&e)]); diff != "" {
-			t.Fatalf("event %s (-delivered +stored):\n%s", key(&e), diff)
+		if diff := cmp.Diff(e, byKey[name(&e)]); diff != "" {
+			t.Fatalf("event %s (-delivered +stored):\n%s", name(&e), diff)
 		}
 	}
 }
@@ -193,12 +193,12 @@ func testPermanent(t *testing.T, f Fixture) {
 		sink := open(t, f)
 		for round := range 2 { // A fresh sink, and one that has delivered.
 			events := source.Take(100)
-			events[where].Domain.Name = strings.Repeat("x", f.TooLarge)
+			events[where].Object.Name = strings.Repeat("x", f.TooLarge)
 			refused, _, err := settle(ctx, sink, events, len(events))
 			if err != nil {
 				t.Fatalf("round %d, too large event at %d: %v", round, where, err)
 			}
-			if len(refused) != 1 || key(&refused[0]) != key(&events[where]) {
+			if len(refused) != 1 || name(&refused[0]) != name(&events[where]) {
 				t.Fatalf("round %d: %d events were refused, want the too large event at %d", round, len(refused), where)
 			}
 			if o, err := Deliver(ctx, sink, events[where:where+1]); err != nil || o.Refused[0] == nil {
@@ -335,12 +335,12 @@ func testJam(t *testing.T, f Fixture) {
 			case o.Refused[i] != nil:
 				t.Fatalf("round %d: an event was refused: %v", round, o.Refused[i])
 			case o.Acknowledged[i] && affected:
-				t.Fatalf("round %d: event %s was acknowledged, which the other side cannot have taken", round, key(&waiting[i]))
+				t.Fatalf("round %d: event %s was acknowledged, which the other side cannot have taken", round, name(&waiting[i]))
 			case o.Open(i):
 				kept = append(kept, waiting[i])
 				if !affected && i < earlier {
 					t.Fatalf("round %d: event %s, which nothing is in the way of, was presented before and is not acknowledged (%v)",
-						round, key(&waiting[i]), o.Err)
+						round, name(&waiting[i]), o.Err)
 				}
 			}
 		}

@@ -195,7 +195,7 @@ func registerAny(c *Client, args registerArgs) ([]byte, *wire.RemoteError) {
 func deregisterAny(c *Client, id int32) ([]byte, *wire.RemoteError) { return nil, c.deregister(id) }
 
 type domainFlags struct {
-	domain schema.Domain
+	domain schema.Object
 	flags  uint32
 }
 

@@ -59,7 +59,7 @@ func TestConformanceLibvirtd(t *testing.T) {
 	}
 }
 
-var testDomain = schema.Domain{UUID: TestDomainUUID, Name: "test", ID: 1}
+var testDomain = schema.Object{UUID: TestDomainUUID, Name: "test", ID: 1}
 
 func playHandshake(s *script) {
 	s.connect("a", -1)

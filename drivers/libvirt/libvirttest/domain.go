@@ -15,7 +15,7 @@ type Domain struct {
 	server *Server
 
 	// Guarded by server.mu.
-	domain        schema.Domain
+	domain        schema.Object
 	state, reason int32
 	persistent    bool
 	// defined says that the domain had a persistent definition at some time since it was
@@ -33,7 +33,7 @@ var TestDomainUUID = schema.UUID{
 // addTestDomain is called with s.mu held.
 func (s *Server) addTestDomain() {
 	s.add(&Domain{
-		domain: schema.Domain{UUID: TestDomainUUID, Name: "test", ID: s.takeID()},
+		domain: schema.Object{UUID: TestDomainUUID, Name: "test", ID: s.takeID()},
 		state:  stateRunning, persistent: true, defined: true,
 	})
 }
@@ -84,7 +84,7 @@ func (s *Server) Define(name string, uuid schema.UUID) (*Domain, error) {
 	what := definedUpdated
 	if d == nil {
 		d = &Domain{
-			domain: schema.Domain{UUID: uuid, Name: name, ID: -1},
+			domain: schema.Object{UUID: uuid, Name: name, ID: -1},
 			state:  stateShutoff, reason: shutoffUnknown,
 		}
 		s.add(d)
@@ -107,7 +107,7 @@ func (s *Server) Create(name string, uuid schema.UUID) (*Domain, error) {
 		return nil, err
 	}
 	if d == nil {
-		d = &Domain{domain: schema.Domain{UUID: uuid, Name: name, ID: -1}, state: stateShutoff}
+		d = &Domain{domain: schema.Object{UUID: uuid, Name: name, ID: -1}, state: stateShutoff}
 		s.add(d)
 	}
 	if d.active() {
@@ -149,14 +149,14 @@ func (s *Server) byName(name string) *Domain {
 }
 
 // State returns the domain and its state as a list of the server has them.
-func (d *Domain) State() schema.DomainState {
+func (d *Domain) State() schema.ListedDomain {
 	d.server.mu.Lock()
 	defer d.server.mu.Unlock()
 	return d.stateLocked()
 }
 
-func (d *Domain) stateLocked() schema.DomainState {
-	return schema.DomainState{Domain: d.domain, State: d.state, Reason: d.reason}
+func (d *Domain) stateLocked() schema.ListedDomain {
+	return schema.ListedDomain{Object: d.domain, State: d.state, Reason: d.reason}
 }
 
 // UUID returns the domain's UUID.
@@ -196,7 +196,7 @@ func (d *Domain) check() error {
 	return nil
 }
 
-func noMatchingDomain(from int32, d schema.Domain) *wire.RemoteError {
+func noMatchingDomain(from int32, d schema.Object) *wire.RemoteError {
 	return remoteError(wire.CodeNoDomain, from, "Domain not found: %s",
 		"no domain with matching uuid '%s' (%s)", d.UUID, d.Name)
 }

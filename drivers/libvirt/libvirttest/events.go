@@ -6,7 +6,7 @@ import (
 )
 
 // emitLifecycle queues a lifecycle event for every registration that matches. Called with s.mu held.
-func (s *Server) emitLifecycle(d schema.Domain, event, detail int32) {
+func (s *Server) emitLifecycle(d schema.Object, event, detail int32) {
 	e := wire.NewEncoder(s.fields[:0])
 	e.Domain(d)
 	e.Int32(event)

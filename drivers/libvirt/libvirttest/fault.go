@@ -15,7 +15,7 @@ type faults struct {
 	delay      time.Duration           // of every reply
 	delays     map[int32]time.Duration // of the replies to one procedure
 	errors     map[int32]wire.RemoteError
-	early      *schema.Domain
+	early      *schema.Object
 	earlyEvent step
 }
 
@@ -81,7 +81,7 @@ func (s *Server) ErrorFor(procedure, code int32, message string) {
 
 // EventBeforeReply makes every registration for lifecycle events that covers the domain see one event of it
 // before its own reply, as happens under load; until it is called with the zero Domain.
-func (s *Server) EventBeforeReply(d schema.Domain, event, detail int32) {
+func (s *Server) EventBeforeReply(d schema.Object, event, detail int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults.early = &d
@@ -101,7 +101,7 @@ func (c *Client) emitEarly(eventID int32) {
 	c.queueEvent(wire.ProcDomainEventLifecycle, r.id, lifecycleFields(*f.early, f.earlyEvent.event, f.earlyEvent.detail))
 }
 
-func lifecycleFields(d schema.Domain, event, detail int32) []byte {
+func lifecycleFields(d schema.Object, event, detail int32) []byte {
 	var e wire.Encoder
 	e.Domain(d)
 	e.Int32(event)
@@ -176,7 +176,7 @@ func (c *Client) Garbage() {
 
 // HalfFrame sends the first half of an event and then cuts the connection.
 func (c *Client) HalfFrame() {
-	frame := appendEvent(nil, wire.ProcDomainEventLifecycle, 0, lifecycleFields(schema.Domain{Name: "half"}, 2, 0))
+	frame := appendEvent(nil, wire.ProcDomainEventLifecycle, 0, lifecycleFields(schema.Object{Name: "half"}, 2, 0))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.roomLocked(len(frame) / 2) {
@@ -195,7 +195,7 @@ func (c *Client) UnknownMessage() {
 }
 
 // UnknownCallback sends a lifecycle event for a callback id that was never handed out.
-func (c *Client) UnknownCallback(d schema.Domain, event, detail int32) {
+func (c *Client) UnknownCallback(d schema.Object, event, detail int32) {
 	c.queueEvent(wire.ProcDomainEventLifecycle, 1<<30, lifecycleFields(d, event, detail))
 }
 

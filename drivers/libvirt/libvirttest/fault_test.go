@@ -129,7 +129,7 @@ func TestEventBeforeReply(t *testing.T) {
 	s, p, _ := pair(t, Options{})
 	defer s.Close()
 	s.EventBeforeReply(testDomain, 4, 0)
-	other := schema.Domain{UUID: schema.UUID{1}}
+	other := schema.Object{UUID: schema.UUID{1}}
 	p.register(&other)
 	if len(p.events) != 0 {
 		t.Fatalf("got %d events for a filter that does not match, want none", len(p.events))
@@ -141,7 +141,7 @@ func TestEventBeforeReply(t *testing.T) {
 	if m := p.event(); m.CallbackID != id || m.Event != 4 || m.Domain != testDomain {
 		t.Errorf("got %+v, want callback %d and event 4", m, id)
 	}
-	s.EventBeforeReply(schema.Domain{}, 0, 0)
+	s.EventBeforeReply(schema.Object{}, 0, 0)
 	p.register(&testDomain)
 	if len(p.events) != 0 {
 		t.Errorf("got %d events after it was taken back, want none", len(p.events))

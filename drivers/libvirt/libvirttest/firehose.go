@@ -89,8 +89,8 @@ func FirehoseEvent(k int) (event, detail int32) {
 }
 
 // FirehoseDomain returns firehose domain i as event number k names it: the UUID holds i, the id is k+1.
-func FirehoseDomain(i, k int) schema.Domain {
-	d := schema.Domain{
+func FirehoseDomain(i, k int) schema.Object {
+	d := schema.Object{
 		UUID: schema.UUID{0xf1, 0x7e, 0x40, 0x5e, 0, 0, 0x40, 0, 0x80},
 		Name: fmt.Sprintf("fire-%06d", i),
 		ID:   int32(k + 1),

@@ -234,7 +234,7 @@ func TestFirehoseTallySeesFaults(t *testing.T) {
 			t.Errorf("number %d: no error", k)
 		}
 	}
-	if err := tally.Add(schema.Domain{Name: "x", ID: 1}, 2, 0); err == nil {
+	if err := tally.Add(schema.Object{Name: "x", ID: 1}, 2, 0); err == nil {
 		t.Error("foreign domain: no error")
 	}
 	if tally.Events != 6 || tally.Lost != 1 || tally.Repeated != 2 || tally.Foreign != 1 {

@@ -316,7 +316,7 @@ func (s *Server) MigrateIn(name string, uuid schema.UUID, persistent bool) (*Dom
 		return nil, err
 	}
 	if d == nil {
-		d = &Domain{domain: schema.Domain{UUID: uuid, Name: name, ID: -1}, state: stateShutoff}
+		d = &Domain{domain: schema.Object{UUID: uuid, Name: name, ID: -1}, state: stateShutoff}
 		s.add(d)
 	}
 	if d.active() {

@@ -61,8 +61,8 @@ func TestMigration(t *testing.T) {
 	}
 	back, _ := dest.Domain(uuid)
 	must(back.MigrateOut(false))
-	if got, want := back.State(), (schema.DomainState{
-		Domain: schema.Domain{UUID: uuid, Name: "vm", ID: -1}, State: stateShutoff, Reason: shutoffMigrated,
+	if got, want := back.State(), (schema.ListedDomain{
+		Object: schema.Object{UUID: uuid, Name: "vm", ID: -1}, State: stateShutoff, Reason: shutoffMigrated,
 	}); got != want {
 		t.Errorf("a persistent one that went: got %+v, want %+v", got, want)
 	}

@@ -89,7 +89,7 @@ func listAllDomains(c *Client, args listArgs) ([]byte, *wire.RemoteError) {
 	if unknown := args.flags &^ listEvery; unknown != 0 {
 		return nil, unsupportedFlags(f.origin(), unknown, f.function("ConnectListAllDomains"))
 	}
-	var found []schema.Domain
+	var found []schema.Object
 	for _, d := range c.server.domains {
 		if d.fits(args.flags) {
 			found = append(found, d.domain)
@@ -124,7 +124,7 @@ func domainGetState(c *Client, args domainFlags) ([]byte, *wire.RemoteError) {
 }
 
 type statsArgs struct {
-	domains []schema.Domain
+	domains []schema.Object
 	stats   uint32
 	flags   uint32
 }

@@ -49,7 +49,7 @@ func openArgs(uri string, flags uint32) []byte {
 	return e.Payload()
 }
 
-func registerAnyArgs(eventID int32, filter *schema.Domain) []byte {
+func registerAnyArgs(eventID int32, filter *schema.Object) []byte {
 	var e wire.Encoder
 	e.Int32(eventID)
 	e.Bool(filter != nil)
@@ -116,7 +116,7 @@ func (p *peer) must(procedure int32, payload []byte) []byte {
 }
 
 // register registers for lifecycle events and returns the callback id.
-func (p *peer) register(filter *schema.Domain) int32 {
+func (p *peer) register(filter *schema.Object) int32 {
 	p.t.Helper()
 	d := wire.NewDecoder(p.must(wire.ProcDomainEventRegisterAny, registerAnyArgs(0, filter)))
 	return d.Int32()

@@ -47,10 +47,10 @@ var scenarioDomains = []scenarioDomain{
 }
 
 // ScenarioDomains returns the domains that [Server.Scenario] lives through. Their names and UUIDs are stable.
-func ScenarioDomains() []schema.Domain {
-	domains := make([]schema.Domain, len(scenarioDomains))
+func ScenarioDomains() []schema.Object {
+	domains := make([]schema.Object, len(scenarioDomains))
 	for i, d := range scenarioDomains {
-		domains[i] = schema.Domain{UUID: d.uuid, Name: d.name, ID: -1}
+		domains[i] = schema.Object{UUID: d.uuid, Name: d.name, ID: -1}
 	}
 	return domains
 }

@@ -21,7 +21,7 @@ type FirehoseTally struct {
 }
 
 // Add counts one event, and returns what is wrong with it, if anything.
-func (t *FirehoseTally) Add(d schema.Domain, event, detail int32) error {
+func (t *FirehoseTally) Add(d schema.Object, event, detail int32) error {
 	i := binary.BigEndian.Uint32(d.UUID[12:])
 	k := int(d.ID) - 1
 	if k < 0 || d != FirehoseDomain(int(i), k) {

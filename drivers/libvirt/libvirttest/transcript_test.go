@@ -179,7 +179,7 @@ func encode(args ...any) []byte {
 			e.String(v)
 		case schema.UUID:
 			e.UUID(v)
-		case schema.Domain:
+		case schema.Object:
 			e.Domain(v)
 		}
 	}

@@ -31,7 +31,7 @@ type RemoteError struct {
 	Message      string
 	Level        int32
 	// Object is the domain that the error is about, if it names one.
-	Object           *schema.Domain
+	Object           *schema.Object
 	Str1, Str2, Str3 string
 	Int1, Int2       int32
 }

@@ -52,7 +52,7 @@ func DomainEventProcedure(eventID int32) (procedure int32, ok bool) {
 // (remote_domain_event_callback_lifecycle_msg).
 type LifecycleMessage struct {
 	CallbackID    int32
-	Domain        schema.Domain
+	Domain        schema.Object
 	Event, Detail int32
 }
 

@@ -64,7 +64,7 @@ var golden = []struct {
 		"lifecycle event", "00000044 20008086 00000001 0000013e 00000002 00000001 00000000 00000000 00000004 74657374 6695eb01 f6a48304 79aa97f2 502e193f 00000001 00000003 00000000",
 		Header{ProgramRemote, 1, ProcDomainEventLifecycle, TypeMessage, 1, StatusOK},
 		func(e *Encoder) {
-			e.LifecycleMessage(LifecycleMessage{Domain: schema.Domain{UUID: testUUID, Name: "test", ID: 1}, Event: 3})
+			e.LifecycleMessage(LifecycleMessage{Domain: schema.Object{UUID: testUUID, Name: "test", ID: 1}, Event: 3})
 		},
 	},
 	{

@@ -134,8 +134,8 @@ func (d *Decoder) UUID() (u schema.UUID) {
 }
 
 // Domain reads a remote_nonnull_domain.
-func (d *Decoder) Domain() schema.Domain {
-	return schema.Domain{Name: d.String(), UUID: d.UUID(), ID: d.Int32()}
+func (d *Decoder) Domain() schema.Object {
+	return schema.Object{Name: d.String(), UUID: d.UUID(), ID: d.Int32()}
 }
 
 // Encoder appends XDR to a buffer. The zero value is an empty payload.
@@ -188,7 +188,7 @@ func (e *Encoder) Null() { e.Bool(false) }
 func (e *Encoder) UUID(u schema.UUID) { e.buf = append(e.buf, u[:]...) }
 
 // Domain appends a remote_nonnull_domain.
-func (e *Encoder) Domain(d schema.Domain) {
+func (e *Encoder) Domain(d schema.Object) {
 	e.String(d.Name)
 	e.UUID(d.UUID)
 	e.Int32(d.ID)

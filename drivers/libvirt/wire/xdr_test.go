@@ -11,7 +11,7 @@ import (
 )
 
 func TestRoundTrips(t *testing.T) {
-	domain := schema.Domain{Name: "web-01", UUID: testUUID, ID: -1}
+	domain := schema.Object{Name: "web-01", UUID: testUUID, ID: -1}
 	params := []TypedParam{
 		{Field: FieldState, Type: ParamInt, Int: -5},
 		{Field: "u", Type: ParamUint, Uint: 1<<32 - 1},
@@ -164,7 +164,7 @@ func TestDomainEventProcedure(t *testing.T) {
 func FuzzXDR(f *testing.F) {
 	var e Encoder
 	e.TypedParams([]TypedParam{{Field: "a", Type: ParamDouble, Double: 1}})
-	e.RemoteError(&RemoteError{Code: 1, Message: "m", Object: &schema.Domain{}})
+	e.RemoteError(&RemoteError{Code: 1, Message: "m", Object: &schema.Object{}})
 	e.LifecycleMessage(LifecycleMessage{CallbackID: 1})
 	e.Chars([]byte("scram"))
 	f.Add(e.Payload())

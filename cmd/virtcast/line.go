@@ -113,13 +113,14 @@ func printable(s string) string {
 type screen struct{ lines *lineWriter }
 
 // Deliver implements bridge.Sink.
-func (s *screen) Deliver(_ context.Context, events []schema.Event) (int, error) {
+func (s *screen) Deliver(_ context.Context, events []schema.Event, outcome func(i int, err error)) error {
 	for i := range events {
 		if err := s.lines.write(&events[i]); err != nil {
-			return i, err
+			return err
 		}
+		outcome(i, nil)
 	}
-	return len(events), nil
+	return nil
 }
 
 // Close implements service.Sink.

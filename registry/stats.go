@@ -11,13 +11,14 @@ import (
 //	Received = Recorded + Observed + Unmatched + Queued + Lost
 type Stats struct {
 	Connection string
-	// Up is whether a session is open and its callbacks are registered.
+	// Up is whether a session is open and everything wanted is in force, but for what the
+	// hypervisor does not have.
 	Up bool
 	// Opens, OpenFailures and Losses count sessions: opened, not opened, lost.
 	Opens, OpenFailures, Losses uint64
-	// Callbacks is how many callbacks the session has registered.
-	Callbacks int
-	// Refused counts wire registrations that the hypervisor refused.
+	// Filters is how many filters are in force in the session.
+	Filters int
+	// Refused counts filters that a hypervisor does not have, for each session again.
 	Refused uint64
 	// Backoff is the wait before the next attempt to open a session; 0 if none is waiting.
 	Backoff time.Duration
@@ -35,11 +36,9 @@ type Stats struct {
 	// Lost counts what the queue had no room for, and what was left when Run ended.
 	Lost uint64
 
-	// Copies counts second copies of events that came by two callbacks while wire registrations
-	// changed over. They are not in Received.
-	Copies uint64
-	// Gaps counts the gaps recorded. They are not in Received.
-	Gaps uint64
+	// Gaps counts the gaps recorded, Listings the listings, and ListingsLost those that the
+	// queue had no room for. They are not in Received.
+	Gaps, Listings, ListingsLost uint64
 }
 
 // Stats returns the figures of every connection, in order of name.
@@ -73,7 +72,7 @@ func (c *connection) stats() Stats {
 		Opens:        c.status.opens,
 		OpenFailures: c.status.openFailures,
 		Losses:       c.status.losses,
-		Callbacks:    c.status.callbacks,
+		Filters:      c.status.filters,
 		Refused:      c.status.refusals,
 		Backoff:      c.status.backoff,
 		Received:     t.received,
@@ -82,7 +81,8 @@ func (c *connection) stats() Stats {
 		Unmatched:    t.unmatched,
 		Queued:       queued,
 		Lost:         t.lost,
-		Copies:       t.copied,
 		Gaps:         t.gaps,
+		Listings:     t.listings,
+		ListingsLost: t.listingsLost,
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/registry"
@@ -131,16 +132,16 @@ func benchService(b *testing.B, hypervisor *libvirttest.Server, sinks []SinkConf
 		Connections: []ConnectionConfig{{Name: "kvm01", URI: "test:///default"}},
 		Sinks:       sinks,
 	}
-	drivers := func(c ConnectionConfig) (registry.Driver, error) {
-		return registry.DriverOf(libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
+	factory := func(c ConnectionConfig) (drivers.Driver, error) {
+		return libvirt.New(libvirt.Config{Name: c.Name, URI: c.URI}, libvirt.Options{
 			Dial: func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", socket) },
-		}).Open), nil
+		}), nil
 	}
 	j, err := openJournal(config, log)
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := newService(b.Context(), config, log, j, drivers, sinkTools{log: log}, more...)
+	s, err := newService(b.Context(), config, log, j, factory, sinkTools{log: log}, more...)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -5,15 +5,15 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 	"github.com/virtcast/virtcast/drivers/libvirt/transport"
-	"github.com/virtcast/virtcast/registry"
 )
 
 // libvirtDrivers returns the factory of drivers for configured connections.
 func libvirtDrivers(log *slog.Logger) driverFactory {
-	return func(c ConnectionConfig) (registry.Driver, error) {
+	return func(c ConnectionConfig) (drivers.Driver, error) {
 		uri, err := transport.ParseURI(c.URI)
 		if err != nil {
 			return nil, err
@@ -25,7 +25,7 @@ func libvirtDrivers(log *slog.Logger) driverFactory {
 			KeepaliveInterval: c.Keepalive.Interval,
 			KeepaliveCount:    c.Keepalive.Count,
 		}
-		return registry.DriverOf(libvirt.New(config, libvirt.Options{
+		return libvirt.New(config, libvirt.Options{
 			Dial: func(ctx context.Context) (net.Conn, error) {
 				conn, err := transport.Dialer{}.Dial(ctx, uri)
 				if err != nil {
@@ -41,6 +41,6 @@ func libvirtDrivers(log *slog.Logger) driverFactory {
 				return sasl.Choose(offered, creds, uri.Transport != transport.TCP)
 			},
 			Log: log,
-		}).Open), nil
+		}), nil
 	}
 }

@@ -14,10 +14,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
-	"github.com/virtcast/virtcast/registry"
-	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
@@ -107,16 +106,16 @@ func probeLocal(ctx context.Context) []ConnectionConfig {
 		candidates = []ConnectionConfig{{Name: "local", URI: uri}}
 	}
 	var found []ConnectionConfig
-	drivers := libvirtDrivers(slog.New(slog.DiscardHandler))
+	driverOf := libvirtDrivers(slog.New(slog.DiscardHandler))
 	for _, candidate := range candidates {
 		if candidate.Name == "session" && os.Geteuid() == 0 {
 			continue // For root libvirt has one daemon: its session is what the system has already.
 		}
-		driver, err := drivers(candidate)
+		driver, err := driverOf(candidate)
 		if err != nil {
 			continue
 		}
-		session, err := driver.Open(ctx, func([]schema.Observation) {})
+		session, err := driver.Open(ctx, nil, func(drivers.Batch) {})
 		if err != nil {
 			continue
 		}
@@ -131,14 +130,14 @@ func (h *hypervisor) drivers(log *slog.Logger) driverFactory {
 	if h.simulated == nil {
 		return libvirtDrivers(log)
 	}
-	return func(c ConnectionConfig) (registry.Driver, error) {
-		return registry.DriverOf(libvirt.New(
+	return func(c ConnectionConfig) (drivers.Driver, error) {
+		return libvirt.New(
 			libvirt.Config{Name: c.Name, URI: c.URI},
 			libvirt.Options{
 				Dial: func(ctx context.Context) (net.Conn, error) { return h.simulated.DialContext(ctx, "", "") },
 				Log:  log,
 			},
-		).Open), nil
+		), nil
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/virtcast/virtcast/bridge"
 	"github.com/virtcast/virtcast/bridge/journal"
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -59,7 +60,7 @@ func openJournal(c *Config, log *slog.Logger) (*journal.Journal, error) {
 func journalDir(c *Config) string { return filepath.Join(c.DataDir, "journal") }
 
 // driverFactory gives a connection its driver.
-type driverFactory func(ConnectionConfig) (registry.Driver, error)
+type driverFactory func(ConnectionConfig) (drivers.Driver, error)
 
 // newService wires everything to an open journal, which it owns from now on,
 // also if it fails; it connects nothing. more are sinks beside the configured ones.
@@ -117,11 +118,19 @@ func (s *service) wire(drivers driverFactory, tools sinkTools, more []namedSink)
 		}
 	}
 	s.registry = registry.New(registry.Options{
-		Record:     s.bridge.Record,
+		Record:     s.record,
 		Logger:     s.log,
 		Registerer: s.metrics,
 	})
 	return s.register(drivers)
+}
+
+// record makes a batch durable. Its position is not: the bridge does not keep positions yet.
+func (s *service) record(ctx context.Context, batch schema.MatchedBatch) error {
+	if len(batch.Matched) == 0 {
+		return nil
+	}
+	return s.bridge.Record(ctx, batch.Matched)
 }
 
 // dropFormerSinks forgets the cursors of sinks that are no longer configured:

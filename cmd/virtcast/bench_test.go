@@ -20,7 +20,6 @@ import (
 	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
-	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 

@@ -2,20 +2,21 @@ package e2e
 
 import (
 	"encoding/json"
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// An event that Kafka refuses for good becomes a dead letter, which holds up nothing; once the cause is mended,
-// it is retried while virtcast runs.
+// An event that Kafka refuses for good becomes a dead letter and holds up no other event.
+// Once the cause is mended, the dead letter is retried while virtcast runs.
 func TestDeadLetters(t *testing.T) {
 	d, kafka := lab.Libvirtd(t, lab.Options{}), lab.Kafka(t, lab.KafkaOptions{})
 	d.Hold(t, lab.Test)
 	const topic = "small"
-	// An event about a domain with a short name takes some 800 bytes, with one of 240 bytes some 1,050.
+	// An event about a domain with a short name takes some 800 bytes, with one of 240
+	// bytes some 1,050.
 	kafka.CreateTopic(t, lab.KafkaTopic{Name: topic, Config: map[string]string{"max.message.bytes": "950"}})
 	s, v := start(t, setup{connections: []connection{{"host", d.URI(lab.Test)}}, kafka: kafka, topic: topic})
 	awaitWatching(t, v, 1, "host")
@@ -29,7 +30,7 @@ func TestDeadLetters(t *testing.T) {
 	program := lab.VirtcastProgram(t, false)
 	deadletter := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"deadletter", "-c", v.ConfigFile}, args...)...)
+		cmd := command.New(t.Context(), lab.Patience, program, append([]string{"deadletter", "-c", v.ConfigFile}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("deadletter %v: %v\n%s", args, err, out)

@@ -4,17 +4,17 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// The commands of docs/kafka.md give virtcast and its consumers every right that they need, on a broker that
-// gives none by itself: to publish to a topic that exists, to make topics, for events and for states, and to read.
+// The commands of docs/kafka.md give virtcast and its consumers every right that they
+// need, on a broker that gives none by itself. They need to publish to a topic that
+// exists, to create topics for events and for states, and to read.
 func TestKafkaRights(t *testing.T) {
 	lab.Require(t, "libvirtd", "go", "kafka")
 	broker := lab.Kafka(t, lab.KafkaOptions{ACLs: true, Users: map[string]string{"virtcast": "secret", "inventory": "secret"}})
@@ -46,7 +46,7 @@ func TestKafkaRights(t *testing.T) {
 	if err := os.WriteFile(consumer, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if line := firstLine(t, exec.CommandContext(t.Context(),
+	if line := firstLine(t, command.New(t.Context(), lab.Patience,
 		lab.VirtcastProgram(t, false), "tail", "-c", consumer, "--sink", "existing", "--all")); !strings.Contains(line, uuid) {
 		t.Errorf("the consumer printed %q, want the event of %s", line, uuid)
 	}
@@ -57,7 +57,8 @@ func TestKafkaRights(t *testing.T) {
 	}
 }
 
-// aclCommands returns the arguments of each kafka-acls.sh in docs/kafka.md, with @ for the address, see [lab.KafkaCluster.Tool].
+// aclCommands returns the arguments of each kafka-acls.sh in docs/kafka.md, with @ for
+// the address, see [lab.KafkaCluster.Tool].
 func aclCommands(t *testing.T) [][]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/kafka.md")
@@ -74,7 +75,7 @@ func aclCommands(t *testing.T) [][]string {
 }
 
 // firstLine returns the first line that a command prints, and ends the command.
-func firstLine(t *testing.T, cmd *exec.Cmd) string {
+func firstLine(t *testing.T, cmd *command.Cmd) string {
 	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -85,13 +86,10 @@ func firstLine(t *testing.T, cmd *exec.Cmd) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(lab.Patience, func() { _ = cmd.Process.Kill() }) // the reader then sees the end
-	defer late.Stop()
 	line, err := bufio.NewReader(out).ReadString('\n')
 	_ = cmd.Process.Kill()
-	_ = cmd.Wait() // it was killed, or has said why
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", cmd, err, stderr.String())
+	if ended := cmd.Wait(); err != nil { // without a line, its end has the reason
+		t.Fatalf("%s: %v: %v\n%s", cmd, err, ended, stderr.String())
 	}
 	return line
 }

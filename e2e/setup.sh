@@ -1,11 +1,14 @@
 #!/bin/bash
-# Installs what the tests need on Debian: the real hypervisors and servers that
-# package e2e/lab starts, and what runs Kafka and the programs of e2e/interop. Their jars and packages are
-# fetched by the tests themselves. Does nothing where all of it is there already. It neither starts nor
-# restarts a service: a libvirtd of the system is left as it is.
+# Installs what the tests need on Debian 12, beyond Go: the hypervisors and servers that
+# package e2e/lab starts, a C compiler for the race detector, and what runs Kafka and the
+# programs of e2e/interop. The tests fetch the jars and packages of those themselves.
+#
+# Does nothing where everything is there already. It neither starts nor restarts a service:
+# a libvirtd of the system is left as it is. It names what it could not install, and then
+# fails.
 set -euo pipefail
 
-# Each line: a program that the tests run, and the package that has it.
+# Each line: a program that the tests run, or a file that they need, and its package.
 needs='
 libvirtd                                                     libvirt-daemon
 /etc/libvirt/qemu.conf                                       libvirt-daemon-system
@@ -14,6 +17,8 @@ virsh                                                        libvirt-clients
 /usr/lib/libvirt/libvirt_lxc                                 libvirt-daemon-driver-lxc
 qemu-system-x86_64                                           qemu-system-x86
 qemu-img                                                     qemu-utils
+gcc                                                          gcc
+/usr/include/stdlib.h                                        libc6-dev
 busybox                                                      busybox-static
 nsenter                                                      util-linux
 sshd                                                         openssh-server
@@ -39,13 +44,19 @@ present() {
 	esac
 }
 
-missing=()
-while read -r program package; do
-	if [[ -n $program ]] && ! present "$program"; then
-		missing+=("$package")
-	fi
-done <<<"$needs"
+# look: sets missing to the packages of what is not there, and lacking to "PROGRAM (PACKAGE)".
+look() {
+	local program package
+	missing=() lacking=()
+	while read -r program package; do
+		if [[ -n $program ]] && ! present "$program"; then
+			missing+=("$package")
+			lacking+=("$program (package $package)")
+		fi
+	done <<<"$needs"
+}
 
+look
 if [[ ${#missing[@]} -eq 0 ]]; then
 	echo "setup: everything that the tests need is installed"
 	exit 0
@@ -60,8 +71,8 @@ if [[ $EUID -ne 0 ]]; then
 fi
 
 export DEBIAN_FRONTEND=noninteractive
-# Nothing that is installed here shall start a service: the tests start their own. A
-# policy that is there already is kept.
+# Nothing that is installed here shall start a service: the tests start their own. A policy
+# that is there already is kept.
 policy=/usr/sbin/policy-rc.d
 if [[ ! -e $policy ]]; then
 	printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -82,11 +93,21 @@ apt() {
 	return 1
 }
 
+# known: whether the package lists have all that is missing, at versions that can be installed.
+known() { apt-get -q -s install --no-install-recommends "${missing[@]}" >/dev/null 2>&1; }
+
 echo "setup: installing ${missing[*]} (no service is started now; see systemctl for what starts at boot)"
-if ! apt-get -q -s install --no-install-recommends "${missing[@]}" >/dev/null 2>&1; then
-	apt update # no package lists yet
+known || apt update || true # no package lists yet
+if ! known || ! apt install --no-install-recommends "${missing[@]}"; then
+	apt update || true # the lists name versions that the mirror no longer has
+	for package in "${missing[@]}"; do # one that cannot be had does not keep the others out
+		apt install --no-install-recommends "$package" || true
+	done
 fi
-if ! apt install --no-install-recommends "${missing[@]}"; then
-	apt update # the lists name versions that the mirror no longer has
-	apt install --no-install-recommends "${missing[@]}"
+
+look
+if [[ ${#missing[@]} -gt 0 ]]; then
+	echo "setup: could not be installed: $(printf '%s, ' "${lacking[@]}" | sed 's/, $//')" >&2
+	exit 1
 fi
+echo "setup: everything that the tests need is installed"

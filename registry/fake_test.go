@@ -25,7 +25,9 @@ var (
 
 type permanentError struct{}
 
-func (permanentError) Error() string   { return "this function is not supported by the connection driver" }
+func (permanentError) Error() string {
+	return "this function is not supported by the connection driver"
+}
 func (permanentError) Permanent() bool { return true }
 
 // host is a hypervisor and its driver. It sends each event once if any filter in force

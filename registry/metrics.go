@@ -71,6 +71,8 @@ var perConnection = []metric{
 		func(s *Stats) uint64 { return s.ListingsLost }),
 	gauge("queue_depth", "Observations waiting to be recorded.",
 		func(s *Stats) float64 { return float64(s.Queued) }),
+	gauge("queue_bytes", "Memory of the observations waiting to be recorded.",
+		func(s *Stats) float64 { return float64(s.QueuedBytes) }),
 }
 
 // Describe implements prometheus.Collector.

@@ -310,9 +310,10 @@ func (q *queue) delivered() time.Time {
 	return q.sure
 }
 
-// snapshot returns the tally and the number of observations queued, consistently.
-func (q *queue) snapshot() (t tally, queued uint64) {
+// snapshot returns the tally, and the number of observations queued with their memory,
+// consistently.
+func (q *queue) snapshot() (t tally, queued, size uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.tally, uint64(q.waiting) + q.tally.taken
+	return q.tally, uint64(q.waiting) + q.tally.taken, uint64(q.bytes)
 }

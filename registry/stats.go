@@ -33,6 +33,8 @@ type Stats struct {
 	Unmatched uint64
 	// Queued is how many observations are waiting to be recorded.
 	Queued uint64
+	// QueuedBytes is about how much memory these take.
+	QueuedBytes uint64
 	// Lost counts what the queue had no room for, and what was left when Run ended.
 	Lost uint64
 
@@ -63,7 +65,7 @@ func (r *Registry) snapshot() []*connection {
 }
 
 func (c *connection) stats() Stats {
-	t, queued := c.queue.snapshot()
+	t, queued, size := c.queue.snapshot()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
@@ -80,6 +82,7 @@ func (c *connection) stats() Stats {
 		Observed:     t.observed,
 		Unmatched:    t.unmatched,
 		Queued:       queued,
+		QueuedBytes:  size,
 		Lost:         t.lost,
 		Gaps:         t.gaps,
 		Listings:     t.listings,

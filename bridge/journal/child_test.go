@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // childDir is set in the environment of a test binary that shall be a child.
@@ -132,9 +133,9 @@ func (o *childOrder) check(rec Record) error {
 }
 
 // startChild starts a child and returns its output once it has opened the journal.
-func startChild(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
+func startChild(t *testing.T, dir string) (*command.Cmd, *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
+	cmd := command.New(t.Context(), time.Minute, os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -171,21 +172,23 @@ func TestKill(t *testing.T) {
 		if err := cmd.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 			t.Fatalf("the child ended with %v", err)
 		}
-		checkKilled(t, dir, life, acked)
+		acked = checkKilled(t, dir, life, acked)
 	}
 	if acked < 100 {
 		t.Errorf("only %d batches in all", acked)
 	}
 }
 
-// checkKilled opens the journal of a killed child: acked is the last batch that it saw
-// durable; the next one may be there too.
-func checkKilled(t *testing.T, dir string, life int, acked uint64) {
+// checkKilled opens the journal of a killed child. acked is the last batch that the child
+// acknowledged; the next batch may be durable too, if the child was killed before it could
+// acknowledge that. checkKilled returns the last durable batch, from which the next child goes on.
+func checkKilled(t *testing.T, dir string, life int, acked uint64) uint64 {
 	t.Helper()
 	j := mustOpen(t, dir, Options{})
 	defer mustClose(t, j)
 	state, _ := j.State([]byte("n"))
-	last := binary.LittleEndian.Uint64(append(state, make([]byte, 8)...))
+	durable := binary.LittleEndian.Uint64(append(state, make([]byte, 8)...))
+	last := durable
 	if last != acked && last != acked+1 {
 		t.Fatalf("life %d: the state is of batch %d, acknowledged was %d", life, last, acked)
 	}
@@ -209,6 +212,7 @@ func checkKilled(t *testing.T, dir string, life int, acked uint64) {
 	if order.offset != 0 && (order.n != last || order.left > 0 && order.offset != uint64(childBatch(last))) {
 		t.Fatalf("life %d: the last record is of batch %d with %d missing, want %d", life, order.n, order.left, last)
 	}
+	return durable
 }
 
 func TestLockedByAnotherProcess(t *testing.T) {

@@ -122,5 +122,5 @@ func (s *screen) Deliver(_ context.Context, events []schema.Event) (int, error) 
 	return len(events), nil
 }
 
-// Close implements builtSink.
+// Close implements service.Sink.
 func (s *screen) Close(context.Context) error { return nil }

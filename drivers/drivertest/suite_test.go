@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // faultVariable names the fault of the driver that TestSuite runs the suite on.
@@ -62,7 +64,7 @@ func TestFaultsAreFound(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.fault+" "+test.test, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSuite$/^"+strings.ReplaceAll(test.test, "/", "$/^")+"$")
+			cmd := command.New(t.Context(), 2*time.Minute, os.Args[0], "-test.run=^TestSuite$/^"+strings.ReplaceAll(test.test, "/", "$/^")+"$")
 			cmd.Env = append(os.Environ(), faultVariable+"="+test.fault)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError

@@ -1,16 +1,23 @@
 package lab
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
+
+// buildTimeout bounds the build of a program, with whatever it depends on, on a busy
+// machine.
+const buildTimeout = 8 * time.Minute
 
 // build builds a main package of this module or of one that it depends on and
 // returns the path of the executable. Executables are kept in the user's cache
@@ -39,7 +46,7 @@ func build(pkg, name string, race bool) (path string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
-	cmd := exec.Command("go", append(flags, "-o", path, pkg)...)
+	cmd := command.New(context.Background(), buildTimeout, "go", append(flags, "-o", path, pkg)...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -50,7 +57,7 @@ func build(pkg, name string, race bool) (path string, err error) {
 
 // moduleRoot returns the directory of the module that the test belongs to.
 func moduleRoot() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	out, err := command.New(context.Background(), Patience, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOMOD: %w", err)
 	}

@@ -5,10 +5,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
@@ -24,7 +25,7 @@ func TestKilled(t *testing.T) {
 		fmt.Println(d.Dir)
 		select {} // until killed
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.timeout=2m")
+	child := command.New(t.Context(), 2*time.Minute, os.Args[0], "-test.run=^TestKilled$", "-test.timeout=2m")
 	child.Env = append(os.Environ(), inChild+"=1")
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()

@@ -1,15 +1,17 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // Options say how a libvirtd listens besides its unix sockets. The zero value: not
@@ -92,7 +94,7 @@ func (d *Daemon) Start(t testing.TB) {
 	if d.TCPAddr != "" || d.TLSAddr != "" {
 		args = append(args, "--listen")
 	}
-	cmd, err := d.command("libvirtd", args...)
+	cmd, err := d.command(server, "libvirtd", args...)
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
@@ -129,8 +131,8 @@ func (d *Daemon) answers() error {
 	return nil
 }
 
-// Stop ends libvirtd in order, then everything else that it had started. Stopping twice is
-// no error; a stopped daemon cannot be started again (see [Daemon.Terminate]).
+// Stop ends libvirtd in order, then everything else that it had started. Stopping twice
+// is no error; a stopped daemon cannot be started again (see [Daemon.Terminate]).
 func (d *Daemon) Stop(t testing.TB) {
 	t.Helper()
 	if d.ns == nil {
@@ -203,7 +205,7 @@ func (d *Daemon) Run(t testing.TB, name string, args ...string) string {
 }
 
 func (d *Daemon) run(name string, args ...string) (string, error) {
-	cmd, err := d.command(name, args...)
+	cmd, err := d.command(bounded, name, args...)
 	if err != nil {
 		return "", err
 	}
@@ -212,16 +214,29 @@ func (d *Daemon) run(name string, args ...string) (string, error) {
 }
 
 // command returns a command that runs where the daemon lives.
-func (d *Daemon) command(name string, args ...string) (*exec.Cmd, error) {
+func (d *Daemon) command(lasts lasting, name string, args ...string) (*command.Cmd, error) {
 	path, err := find(name)
 	if err != nil {
 		return nil, err
 	}
 	if d.ns != nil {
-		return d.ns.command(path, args...), nil
+		return lasts("nsenter", d.ns.enter(path, args...)...), nil
 	}
-	return d.sessionCommand(path, args...), nil
+	cmd := lasts(path, args...)
+	d.inSession(cmd)
+	return cmd, nil
 }
+
+// lasting makes a command that lasts as long as it should: see bounded and server.
+type lasting func(name string, args ...string) *command.Cmd
+
+// bounded makes a command that ends by itself, within [Patience].
+func bounded(name string, args ...string) *command.Cmd {
+	return command.New(context.Background(), Patience, name, args...)
+}
+
+// server makes a command that runs until the lab ends it.
+func server(name string, args ...string) *command.Cmd { return command.Server(name, args...) }
 
 func (d *Daemon) path(elem ...string) string {
 	return filepath.Join(append([]string{d.Dir}, elem...)...)

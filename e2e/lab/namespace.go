@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 //go:embed init.sh
@@ -24,7 +26,7 @@ type namespace struct {
 
 // newNamespace makes the namespaces for the lab in dir. It needs root.
 func newNamespace(dir, hostname string) (*namespace, error) {
-	cmd := exec.Command("/bin/sh", "-c", initScript, "lab-init", dir, hostname)
+	cmd := command.Server("/bin/sh", "-c", initScript, "lab-init", dir, hostname)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWPID,
 	}
@@ -41,7 +43,9 @@ func newNamespace(dir, hostname string) (*namespace, error) {
 	if err != nil {
 		return nil, err
 	}
+	late := time.AfterFunc(startTimeout, func() { _ = p.signal(syscall.SIGKILL) }) // its output then ends
 	line, err := bufio.NewReader(stdout).ReadString('\n')
+	late.Stop()
 	if err != nil || line != "ready\n" {
 		_ = p.kill() // what it wrote says more than how it ended
 		text, _ := os.ReadFile(logPath)
@@ -50,10 +54,9 @@ func newNamespace(dir, hostname string) (*namespace, error) {
 	return &namespace{init: p, stdin: stdin}, nil
 }
 
-// command returns a command that runs inside.
-func (n *namespace) command(name string, args ...string) *exec.Cmd {
-	all := append([]string{"-t", strconv.Itoa(n.init.cmd.Process.Pid), "-m", "-u", "-p", "--", name}, args...)
-	return exec.Command("nsenter", all...)
+// enter returns the arguments with which nsenter runs a program inside.
+func (n *namespace) enter(name string, args ...string) []string {
+	return append([]string{"-t", strconv.Itoa(n.init.cmd.Process.Pid), "-m", "-u", "-p", "--", name}, args...)
 }
 
 // close kills everything inside and waits until it is gone.

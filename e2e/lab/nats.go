@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // NATSOptions say what a NATS server does besides JetStream. The zero value: nothing.
@@ -68,7 +69,7 @@ func (s *NATSServer) Start(t testing.TB) {
 	if s.proc != nil && s.proc.running() {
 		t.Fatal("lab: nats-server is running already")
 	}
-	proc, err := spawn(exec.Command(s.program, "-c", s.config()), s.log())
+	proc, err := spawn(command.Server(s.program, "-c", s.config()), s.log())
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}

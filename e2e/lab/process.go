@@ -4,15 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// Patience is how long tests wait for what should take a second at most. It is generous
-// since tests share few and busy cores.
+// Patience is how long tests wait for something that takes a second at most on an idle
+// machine. It is generous since tests share few and busy cores.
 const Patience = 60 * time.Second
 
 const (
@@ -20,6 +21,12 @@ const (
 	startTimeout = Patience
 	// stopTimeout bounds how long a part may take to end when asked to.
 	stopTimeout = 20 * time.Second
+	// fetchTimeout bounds how long foreign programs may take to be fetched and built.
+	fetchTimeout = 8 * time.Minute
+	// toolTimeout bounds what a tool of Kafka's, or a program of e2e/interop, may take.
+	toolTimeout = 3 * time.Minute
+	// virshTimeout bounds what virsh may take.
+	virshTimeout = 2 * Patience
 	// pollInterval is the pause between two looks at something that is awaited.
 	pollInterval = 10 * time.Millisecond
 )
@@ -27,13 +34,13 @@ const (
 // process is a child process whose output goes to a file. The child is killed when
 // the test process dies.
 type process struct {
-	cmd  *exec.Cmd
+	cmd  *command.Cmd
 	done chan struct{} // closed when the child was waited for
 	err  error         // of Wait; valid once done is closed
 }
 
 // spawn starts cmd with its output appended to logPath.
-func spawn(cmd *exec.Cmd, logPath string) (*process, error) {
+func spawn(cmd *command.Cmd, logPath string) (*process, error) {
 	out, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
@@ -43,14 +50,8 @@ func spawn(cmd *exec.Cmd, logPath string) (*process, error) {
 		cmd.Stdout = out
 	}
 	cmd.Stderr = out
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	// The signal comes when the thread ends that started the child; Go ends
-	// threads only with a goroutine that is locked to one.
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+		return nil, err
 	}
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	go func() {
@@ -101,19 +102,26 @@ func (p *process) terminate() error {
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	<-p.done
-	return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.cmd.Path, stopTimeout)
+	err := fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.cmd, stopTimeout)
+	return errors.Join(err, p.awaitKilled())
 }
 
 // kill kills the process and waits for it.
 func (p *process) kill() error {
-	err := p.signal(syscall.SIGKILL)
-	<-p.done
-	return err
+	return errors.Join(p.signal(syscall.SIGKILL), p.awaitKilled())
 }
 
-// Eventually calls check until it returns nil. After the timeout it fails the test
-// with check's last error. It is for what other processes do and nobody announces.
+// awaitKilled waits until a killed process has ended.
+func (p *process) awaitKilled() error {
+	if !p.wait(stopTimeout) {
+		return fmt.Errorf("%s did not end within %v of SIGKILL", p.cmd, stopTimeout)
+	}
+	return nil
+}
+
+// Eventually calls check until it returns nil. After the timeout it fails the test with
+// check's last error. Tests use it to wait for the work of other processes, where no
+// event announces the end.
 func Eventually(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
 	if err := poll(timeout, check); err != nil {

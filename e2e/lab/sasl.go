@@ -16,7 +16,7 @@ func (d *Daemon) addSASLUsers(t testing.TB, users map[string]string) {
 	Require(t, "sasl")
 	db := d.path("sasl.db")
 	for user, password := range users {
-		cmd, err := d.command("saslpasswd2", "-p", "-c", "-a", "libvirt", "-u", d.Hostname, "-f", db, user)
+		cmd, err := d.command(bounded, "saslpasswd2", "-p", "-c", "-a", "libvirt", "-u", d.Hostname, "-f", db, user)
 		if err != nil {
 			t.Fatalf("lab: %v", err)
 		}

@@ -2,29 +2,28 @@ package lab
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // nobody is the user that a session daemon runs as where the test is root: libvirtd run
 // by root is always a system daemon.
 const nobody = 65534
 
-// sessionCommand returns a command with the environment of the session daemon. There is no namespace to
-// put /etc/sasl2 into, so SASL is told where its configuration is.
-func (d *Daemon) sessionCommand(path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...)
+// inSession gives a command the environment and the user of the session daemon. There is
+// no namespace to put /etc/sasl2 into, so a variable names SASL's configuration.
+func (d *Daemon) inSession(cmd *command.Cmd) {
 	cmd.Env = append(os.Environ(), "HOME="+d.Dir, "XDG_RUNTIME_DIR="+d.Dir,
 		"XDG_CONFIG_HOME="+d.path("config"), "XDG_CACHE_HOME="+d.path("cache"), "XDG_DATA_HOME="+d.path("data"),
 		"SASL_CONF_PATH="+d.path("etc/sasl2"))
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
-	return cmd
 }
 
 // killSessionGuests kills the emulators of a session daemon, which outlive it.

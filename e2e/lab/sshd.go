@@ -1,15 +1,17 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // SSHServer is an OpenSSH server on a port of 127.0.0.1 that admits the user who runs the
@@ -19,7 +21,8 @@ type SSHServer struct {
 	Addr, User string
 	// KeyFile is the client's private key, in OpenSSH's format, without a passphrase.
 	KeyFile string
-	// KnownHosts is a known_hosts file with the server's key; WrongHosts is one with another key.
+	// KnownHosts is a known_hosts file with the server's key; WrongHosts is one with
+	// another key.
 	KnownHosts, WrongHosts string
 
 	dir  string
@@ -84,7 +87,7 @@ func (s *SSHServer) start(t testing.TB) {
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
-	s.proc, err = spawn(exec.Command(program, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config")), s.log())
+	s.proc, err = spawn(command.Server(program, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config")), s.log())
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
@@ -115,7 +118,8 @@ func (s *SSHServer) answers() error {
 // newSSHKey makes a key pair and returns the line of its public half.
 func newSSHKey(t testing.TB, path string) string {
 	t.Helper()
-	out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path).CombinedOutput()
+	args := []string{"-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", path}
+	out, err := command.New(context.Background(), Patience, "ssh-keygen", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("lab: ssh-keygen: %v: %s", err, out)
 	}
@@ -126,8 +130,8 @@ func newSSHKey(t testing.TB, path string) string {
 	return string(public)
 }
 
-// URI turns a local URI such as "test:///default" into the one that reaches a daemon through
-// this server, with its key and its known hosts.
+// URI turns a local URI such as "test:///default" into the one that reaches a daemon
+// through this server, with its key and its known hosts.
 func (s *SSHServer) URI(d *Daemon, uri string) string {
 	driver, path, _ := strings.Cut(uri, "://")
 	return fmt.Sprintf("%s+ssh://%s@%s%s?socket=%s&keyfile=%s&known_hosts=%s",

@@ -2,13 +2,17 @@ package lab
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // QEMU, LXC and Test are the local URIs of the daemon's drivers.
@@ -30,8 +34,9 @@ func (d *Daemon) SocketRO() string {
 	return d.path("libvirt-sock-ro")
 }
 
-// URI turns a URI such as "test:///default", "qemu:///system" or "lxc:///system" into the one
-// that reaches this daemon over its unix socket. In session mode qemu's path is /session.
+// URI turns a URI such as "test:///default", "qemu:///system" or "lxc:///system" into the
+// one that reaches this daemon over its unix socket. In session mode qemu's path is
+// /session.
 func (d *Daemon) URI(uri string) string {
 	return d.remote(uri, "unix", "", url.Values{"socket": {d.Socket()}})
 }
@@ -58,8 +63,9 @@ func (d *Daemon) remote(uri, transport, host string, params url.Values) string {
 	return remote
 }
 
-// Virsh runs the real virsh against the daemon over its unix socket and returns
-// what it prints, without surrounding white space. uri is local, as for [Daemon.URI]. The test fails if virsh does.
+// Virsh runs the real virsh against the daemon over its unix socket and returns what it
+// prints, without surrounding white space. uri is local, as for [Daemon.URI]. The test
+// fails if virsh does.
 func (d *Daemon) Virsh(t testing.TB, uri string, args ...string) string {
 	t.Helper()
 	return Virsh(t, d.URI(uri), args...)
@@ -76,16 +82,70 @@ func Virsh(t testing.TB, uri string, args ...string) string {
 	return out
 }
 
-// TryVirsh is as [Virsh] and returns the failure, with what virsh says of it.
+// TryVirsh is as [Virsh] and returns the failure, with the message of virsh. A command
+// that waits for a job, such as save or migrate, has succeeded when the daemon's state
+// shows that the job is done, whether virsh ends or not.
 func TryVirsh(uri string, args ...string) (string, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.Command("virsh", append([]string{"-q", "-c", uri}, args...)...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("virsh -c %s %s: %w: %s", uri, strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+	v := virsh{uri: uri, within: virshTimeout}
+	if _, waits := jobs[args[0]]; waits {
+		return v.job(args...)
 	}
-	return strings.TrimSpace(stdout.String()), nil
+	return v.run(args...)
 }
+
+// virsh runs virsh with a connection's URI.
+type virsh struct {
+	uri    string
+	within time.Duration // what each command may take
+}
+
+// virshRun is a virsh that runs.
+type virshRun struct {
+	cmd            *command.Cmd
+	stdout, stderr bytes.Buffer
+	words          string // the URI and the command
+	kill           func()
+}
+
+func (v virsh) run(args ...string) (string, error) {
+	r, err := v.start(args...)
+	if err != nil {
+		return "", err
+	}
+	if err := r.wait(); err != nil {
+		return "", err
+	}
+	return r.output(), nil
+}
+
+func (v virsh) start(args ...string) (*virshRun, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &virshRun{
+		cmd:   command.New(ctx, v.within, "virsh", append([]string{"-q", "-c", v.uri}, args...)...),
+		words: v.uri + " " + strings.Join(args, " "), kill: cancel,
+	}
+	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
+	return r, r.cmd.Start()
+}
+
+// wait waits until virsh has ended.
+func (r *virshRun) wait() error {
+	err := r.cmd.Wait()
+	r.kill() // frees the context
+	stderr := strings.TrimSpace(r.stderr.String())
+	late := (*command.DeadlineError)(nil)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &late): // names the command
+		return fmt.Errorf("%w: %s", err, stderr)
+	default:
+		return fmt.Errorf("virsh -c %s: %w: %s", r.words, err, stderr)
+	}
+}
+
+// output returns what virsh has printed. It has ended.
+func (r *virshRun) output() string { return strings.TrimSpace(r.stdout.String()) }
 
 // Define defines a domain from its XML and returns its UUID.
 func (d *Daemon) Define(t testing.TB, uri, name, xml string) string {
@@ -94,7 +154,8 @@ func (d *Daemon) Define(t testing.TB, uri, name, xml string) string {
 	return d.Virsh(t, uri, "domuuid", name)
 }
 
-// WriteXML writes a domain's XML to a file, for virsh define and create, and returns its path.
+// WriteXML writes a domain's XML to a file, for virsh define and create, and returns its
+// path.
 func (d *Daemon) WriteXML(t testing.TB, name, xml string) string {
 	t.Helper()
 	file := filepath.Join(d.path("guests"), name+".xml")

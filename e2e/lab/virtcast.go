@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // VirtcastOptions say how virtcast is built and run. The zero value: without the race
@@ -75,7 +76,7 @@ func (v *VirtcastProcess) Start(t testing.TB) {
 	if v.Running() {
 		t.Fatal("lab: virtcast is running already")
 	}
-	cmd := exec.Command(v.program, append([]string{"run", "-c", v.ConfigFile}, v.opts.Args...)...)
+	cmd := command.Server(v.program, append([]string{"run", "-c", v.ConfigFile}, v.opts.Args...)...)
 	cmd.Dir = v.dir
 	cmd.Env = append(os.Environ(), v.opts.Env...)
 	out, err := os.OpenFile(filepath.Join(v.dir, "stdout"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)

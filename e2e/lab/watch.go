@@ -7,18 +7,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// Hold keeps a connection open until the test ends. The test driver forgets the domains of
-// test:///default when its last connection is closed.
+// Hold keeps a connection open until the test ends. The test driver forgets the domains
+// of test:///default when its last connection is closed.
 func (d *Daemon) Hold(t testing.TB, uri string) {
 	t.Helper()
-	cmd := exec.Command("virsh", "-q", "-c", d.URI(uri))
+	cmd := command.Server("virsh", "-q", "-c", d.URI(uri))
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatalf("lab: %v", err)
@@ -39,7 +40,7 @@ func (d *Daemon) Watch(t testing.TB, uri string) *Lines {
 	t.Helper()
 	// virsh prints nothing when it has registered, but its library logs each call.
 	log := t.TempDir() + "/virsh.log"
-	cmd := exec.Command("virsh", "-q", "-c", d.URI(uri), "event", "--all", "--loop")
+	cmd := command.Server("virsh", "-q", "-c", d.URI(uri), "event", "--all", "--loop")
 	cmd.Env = append(os.Environ(), "LIBVIRT_LOG_FILTERS=1:libvirt", "LIBVIRT_LOG_OUTPUTS=1:file:"+log)
 	lines := follow(t, cmd)
 	Eventually(t, startTimeout, func() error {
@@ -64,7 +65,7 @@ type Lines struct {
 }
 
 // follow starts cmd, which is killed when the test ends, and gathers its output.
-func follow(t testing.TB, cmd *exec.Cmd) *Lines {
+func follow(t testing.TB, cmd *command.Cmd) *Lines {
 	t.Helper()
 	r, w := io.Pipe()
 	cmd.Stdout = w
@@ -99,8 +100,8 @@ func (l *Lines) Get() []string {
 	return append([]string(nil), l.lines...)
 }
 
-// Await waits until the lines are what done asks for, and returns them. After the timeout the
-// test fails.
+// Await waits until done returns true for the lines so far, and returns these lines.
+// After the timeout the test fails.
 func (l *Lines) Await(t testing.TB, timeout time.Duration, done func(lines []string) bool) []string {
 	t.Helper()
 	Eventually(t, timeout, func() error {

@@ -146,6 +146,7 @@ func createReplicated(t *testing.T, js jetstream.JetStream, batch bool) {
 // startCluster starts n servers that form a JetStream cluster.
 func startCluster(t *testing.T, n int) []*testServer {
 	t.Helper()
+	leaveOutOfQuick(t)
 	var ports []int
 	var routes []*url.URL
 	for range n {

@@ -28,8 +28,17 @@ type testServer struct {
 	options server.Options
 }
 
+// leaveOutOfQuick skips a test that starts a server where only quick tests are asked for.
+func leaveOutOfQuick(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("left out of make quick: it starts a NATS server")
+	}
+}
+
 func startServer(t testing.TB, change func(*server.Options)) *testServer {
 	t.Helper()
+	leaveOutOfQuick(t)
 	s := &testServer{options: server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
 		JetStream: true, StoreDir: t.TempDir(),

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/virtcast/virtcast/e2e/command"
 )
 
 // The remote command, run by a real shell, calls the right program with the right words.
@@ -49,7 +52,7 @@ func TestRemoteCommand(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			shell := exec.Command("/bin/sh", "-c", mustParse(t, tc.uri).remoteCommand())
+			shell := command.New(t.Context(), time.Minute, "/bin/sh", "-c", mustParse(t, tc.uri).remoteCommand())
 			shell.Env = []string{"PATH=" + bin}
 			out, err := shell.CombinedOutput()
 			if err != nil {

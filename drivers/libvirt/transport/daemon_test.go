@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
+	"github.com/virtcast/virtcast/e2e/command"
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
@@ -326,8 +326,8 @@ func TestVirtSSHHelperReachesSessionDaemon(t *testing.T) {
 }
 
 // runAsDaemonUser does what sshd does with a command, for the user of the session daemon.
-func runAsDaemonUser(daemon *lab.Daemon, runtime, command string, stdio io.ReadWriter, stderr io.Writer) uint32 {
-	shell := exec.Command("/bin/sh", "-c", command)
+func runAsDaemonUser(daemon *lab.Daemon, runtime, line string, stdio io.ReadWriter, stderr io.Writer) uint32 {
+	shell := command.New(context.Background(), time.Minute, "/bin/sh", "-c", line)
 	shell.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "LIBVIRT_AUTOSTART=0")
 	shell.Stdout, shell.Stderr = stdio, stderr
 	var owner syscall.Stat_t

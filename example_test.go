@@ -31,7 +31,7 @@ func Example_callbacks() {
 		log.Fatal(err)
 	}
 	r := registry.New(registry.Options{})
-	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)}); err != nil {
+	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
 		log.Fatal(err)
 	}
 	_, err = r.RegisterAny(registry.Registration{
@@ -69,10 +69,12 @@ func Example_bridge() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := registry.New(registry.Options{Record: b.Record})
+	r := registry.New(registry.Options{Record: func(ctx context.Context, batch schema.MatchedBatch) error {
+		return b.Record(ctx, batch.Matched)
+	}})
 	_, err = r.RegisterAny(registry.Registration{Kinds: []schema.Kind{schema.KindLifecycle}})
 	err = errors.Join(err, b.AddSink("file", sink),
-		r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)}))
+		r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/registry"
@@ -228,14 +229,14 @@ func printEvent(o schema.Observation) {
 }
 
 // driverOf returns a driver that reaches a hypervisor in this process.
-func driverOf(name string, host *libvirttest.Server) registry.Driver {
+func driverOf(name string, host *libvirttest.Server) drivers.Driver {
 	driver, err := libvirt.NewFromURI(name, host.URI(), func(_ *libvirt.Config, options *libvirt.Options) {
 		options.Dial = func(ctx context.Context) (net.Conn, error) { return host.DialContext(ctx, "", "") }
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	return registry.DriverOf(driver.Open)
+	return driver
 }
 
 // watch runs a registry until do has returned and n events have been seen.

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/internal/config"
-	"github.com/virtcast/virtcast/schema"
 )
 
 // probeTimeout bounds the look for a hypervisor on this machine.
@@ -35,16 +35,16 @@ func localConnections(ctx context.Context) []config.Connection {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var found []config.Connection
-	drivers := DriversByURI(slog.New(slog.DiscardHandler))
+	driverOf := DriversByURI(slog.New(slog.DiscardHandler))
 	for _, candidate := range localCandidates() {
 		if candidate.Name == sessionName && os.Geteuid() == 0 {
 			continue // For root libvirt has one daemon: its session is what the system has already.
 		}
-		driver, err := drivers(candidate)
+		driver, err := driverOf(candidate)
 		if err != nil {
 			continue
 		}
-		session, err := driver.Open(ctx, func([]schema.Observation) {})
+		session, err := driver.Open(ctx, nil, func(drivers.Batch) {})
 		if err != nil {
 			continue
 		}

@@ -98,8 +98,16 @@ func dataDirHints() fault.Hints {
 // journalDir is where the journal of a configuration is.
 func journalDir(c *config.Config) string { return filepath.Join(c.DataDir, "journal") }
 
-// wire makes the sinks first: a cursor must exist before anything is recorded, and those
-// of former sinks are dropped before the bridge reads the journal.
+// record makes a batch durable. Its position is not: the bridge does not keep positions yet.
+func (s *Service) record(ctx context.Context, batch schema.MatchedBatch) error {
+	if len(batch.Matched) == 0 {
+		return nil
+	}
+	return s.bridge.Record(ctx, batch.Matched)
+}
+
+// wire makes the sinks first: a cursor must exist before anything is recorded, and those of
+// former sinks are dropped before the bridge reads the journal.
 func (s *Service) wire(opts Options) error {
 	for i := range s.config.Sinks {
 		if err := s.makeSink(&s.config.Sinks[i]); err != nil {
@@ -116,7 +124,7 @@ func (s *Service) wire(opts Options) error {
 	if s.bridge, err = bridge.New(s.journal, bridge.Options{Logger: s.log, Registerer: s.metrics}); err != nil {
 		return err
 	}
-	s.registry = registry.New(registry.Options{Record: s.bridge.Record, Logger: s.log, Registerer: s.metrics})
+	s.registry = registry.New(registry.Options{Record: s.record, Logger: s.log, Registerer: s.metrics})
 	for _, sink := range s.sinks {
 		if err := s.attach(sink); err != nil {
 			return err

@@ -73,4 +73,4 @@ e2e: setup ## only the black-box tests against real hypervisors and a real NATS
 
 soak: setup ## the tests of what goes wrong, for SOAKTIME each, one after another
 	VIRTCAST_SOAK=$(SOAKTIME) VIRTCAST_CRASH_KILLS=250 $(GO) test -count=1 -v -p 1 -timeout 2h \
-		-run '^(TestCluster|TestBrokerOutage|TestKill)$$' ./e2e ./cmd/virtcast
+		-run '^(TestCluster|TestBrokerOutage|TestKill)$$' ./e2e ./internal/service

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,16 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/virtcast/virtcast/bridge/journal"
+	"github.com/virtcast/virtcast/internal/config"
+	"github.com/virtcast/virtcast/internal/service"
 	"github.com/virtcast/virtcast/schema"
-)
-
-// deadLetterAction is what is done with dead letters.
-type deadLetterAction string
-
-// The actions that change something.
-const (
-	actionRetry deadLetterAction = "retry"
-	actionDrop  deadLetterAction = "drop"
 )
 
 // deadLetterFlags are the flags of deadletter's commands.
@@ -53,12 +47,14 @@ Where: the data_dir of a configuration (-c), else --data-dir, else that of a vir
 	f.StringVarP(&flags.config, "config", "c", "", "the configuration `file` (YAML) that names the data directory")
 	f.StringVar(&flags.dataDir, "data-dir", "", "the data `directory`")
 	c.AddCommand(flags.newList(), flags.newShow(),
-		flags.newChange(actionRetry, "Put dead letters back, to be delivered to their sinks again",
+		flags.newChange("retry", "Put dead letters back, to be delivered to their sinks again",
 			`Retry puts dead letters back at the end of the journal, each for its own sink alone. The sink gets the event
 out of its domain's order, with the id and the sequences that it had. If the sink refuses it again, it is a dead
-letter again, with a new number.`, "put back"),
-		flags.newChange(actionDrop, "Forget dead letters for good",
-			`Drop forgets dead letters. Their events are gone: their sequence numbers stay missing at the sink.`, "dropped"))
+letter again, with a new number.`, "put back",
+			func(ctx context.Context, d service.DeadLetters, ids []uint64) (int, error) { return d.Retry(ctx, ids) }),
+		flags.newChange("drop", "Forget dead letters for good",
+			`Drop forgets dead letters. Their events are gone: their sequence numbers stay missing at the sink.`, "dropped",
+			func(ctx context.Context, d service.DeadLetters, ids []uint64) (int, error) { return d.Drop(ctx, ids) }))
 	return c
 }
 
@@ -69,15 +65,15 @@ func (f *deadLetterFlags) newList() *cobra.Command {
 		Example: "  virtcast deadletter list -c virtcast.yaml --sink log",
 		Args:    noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			config, err := f.configuration()
+			dead, err := f.open()
 			if err != nil {
 				return err
 			}
-			return f.list(c.OutOrStdout(), config)
+			return f.list(c.OutOrStdout(), dead)
 		},
 	}
 	c.Flags().StringVar(&f.sink, "sink", "", "only those of this `sink`")
-	c.Flags().BoolVar(&f.json, "json", false, "print JSON, one letter a line")
+	c.Flags().BoolVar(&f.json, "json", false, "print JSON, one dead letter a line")
 	return c
 }
 
@@ -88,7 +84,7 @@ func (f *deadLetterFlags) newShow() *cobra.Command {
 		Example: "  virtcast deadletter show -c virtcast.yaml 3",
 		Args:    someArgs,
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := f.configuration()
+			dead, err := f.open()
 			if err != nil {
 				return err
 			}
@@ -96,27 +92,30 @@ func (f *deadLetterFlags) newShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(c.OutOrStdout(), config, ids)
+			return show(c.OutOrStdout(), dead, ids)
 		},
 	}
 }
 
-func (f *deadLetterFlags) newChange(action deadLetterAction, short, long, done string) *cobra.Command {
+// change is what a command does to dead letters; it returns to how many.
+type change func(ctx context.Context, d service.DeadLetters, ids []uint64) (int, error)
+
+func (f *deadLetterFlags) newChange(name, short, long, done string, do change) *cobra.Command {
 	c := &cobra.Command{
-		Use:     string(action) + " (NUMBER... | --all)",
+		Use:     name + " (NUMBER... | --all)",
 		Short:   short,
 		Long:    long,
-		Example: fmt.Sprintf("  virtcast deadletter %[1]s -c virtcast.yaml 3 4\n  virtcast deadletter %[1]s -c virtcast.yaml --sink log --all", action),
+		Example: fmt.Sprintf("  virtcast deadletter %[1]s -c virtcast.yaml 3 4\n  virtcast deadletter %[1]s -c virtcast.yaml --sink log --all", name),
 		RunE: func(c *cobra.Command, args []string) error {
-			config, err := f.configuration()
+			dead, err := f.open()
 			if err != nil {
 				return err
 			}
-			ids, err := f.chosen(config, args)
+			ids, err := f.chosen(dead, args)
 			if err != nil {
 				return err
 			}
-			n, err := orderLetters(c.Context(), config, action, ids)
+			n, err := do(c.Context(), dead, ids)
 			if n > 0 || err == nil {
 				if _, err := fmt.Fprintf(c.OutOrStdout(), "%d dead letters %s\n", n, done); err != nil {
 					return err
@@ -137,27 +136,26 @@ func someArgs(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// configuration returns what says where the journal is.
-func (f *deadLetterFlags) configuration() (*Config, error) {
-	if f.config != "" {
-		c, err := loadConfig(f.config)
-		if err == nil && f.dataDir != "" {
+// open returns the dead letters that the flags mean. It opens nothing yet.
+func (f *deadLetterFlags) open() (service.DeadLetters, error) {
+	c := &config.Config{DataDir: f.dataDir}
+	var err error
+	switch {
+	case f.config != "":
+		if c, err = config.Load(f.config); err == nil && f.dataDir != "" {
 			c.DataDir = f.dataDir
 		}
-		return c, err
+	case f.dataDir == "":
+		c.DataDir, err = config.DefaultDataDir()
 	}
-	c := &Config{DataDir: f.dataDir}
-	if c.DataDir == "" {
-		var err error
-		if c.DataDir, err = stateDir(); err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return service.DeadLetters{}, err
 	}
-	return c, nil
+	return service.DeadLettersOf(c), nil
 }
 
 // chosen returns the numbers that are named, or with --all those that there are.
-func (f *deadLetterFlags) chosen(c *Config, args []string) ([]uint64, error) {
+func (f *deadLetterFlags) chosen(dead service.DeadLetters, args []string) ([]uint64, error) {
 	switch {
 	case f.all && len(args) > 0:
 		return nil, usageError{errors.New("give numbers or --all, not both")}
@@ -171,7 +169,7 @@ func (f *deadLetterFlags) chosen(c *Config, args []string) ([]uint64, error) {
 		return nil, err
 	}
 	// Also where numbers are given: a directory without a journal must not become one.
-	err = eachLetter(c, func(d journal.DeadLetter) error {
+	err = each(dead, func(d journal.DeadLetter) error {
 		if f.all && (f.sink == "" || f.sink == d.Reader) {
 			ids = append(ids, d.ID)
 		}
@@ -192,21 +190,17 @@ func parseIDs(args []string) ([]uint64, error) {
 	return slices.Compact(ids), nil
 }
 
-// eachLetter calls do for each dead letter, oldest first, until it returns an error.
-func eachLetter(c *Config, do func(journal.DeadLetter) error) error {
-	var stopped error
-	err := journal.ReadDeadLetters(journalDir(c), func(d journal.DeadLetter) bool {
-		stopped = do(d)
-		return stopped == nil
-	})
+// each calls do for each dead letter, oldest first, until it returns an error.
+func each(dead service.DeadLetters, do func(journal.DeadLetter) error) error {
+	err := dead.Each(do)
 	if errors.Is(err, journal.ErrNoJournal) {
 		return usageError{fmt.Errorf("%w; name the data directory with -c or --data-dir", err)}
 	}
-	return errors.Join(err, stopped)
+	return err
 }
 
-// letterView is a dead letter for people and programs to read.
-type letterView struct {
+// deadLetterView is a dead letter for people and programs to read.
+type deadLetterView struct {
 	Number uint64    `json:"number"`
 	Sink   string    `json:"sink"`
 	Time   time.Time `json:"time"`
@@ -216,8 +210,8 @@ type letterView struct {
 	Unreadable string          `json:"unreadable,omitempty"`
 }
 
-func viewOf(d *journal.DeadLetter) (letterView, *schema.Event) {
-	v := letterView{Number: d.ID, Sink: d.Reader, Time: d.Time, Reason: d.Reason}
+func viewOf(d *journal.DeadLetter) (deadLetterView, *schema.Event) {
+	v := deadLetterView{Number: d.ID, Sink: d.Reader, Time: d.Time, Reason: d.Reason}
 	e, _, err := schema.ParseRecord(d.Data, nil)
 	if err != nil {
 		v.Unreadable = err.Error()
@@ -227,11 +221,11 @@ func viewOf(d *journal.DeadLetter) (letterView, *schema.Event) {
 	return v, &e
 }
 
-// list prints a line for each letter.
-func (f *deadLetterFlags) list(out io.Writer, c *Config) error {
+// list prints a line for each dead letter.
+func (f *deadLetterFlags) list(out io.Writer, dead service.DeadLetters) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	lines := 0
-	err := eachLetter(c, func(d journal.DeadLetter) error {
+	err := each(dead, func(d journal.DeadLetter) error {
 		if f.sink != "" && f.sink != d.Reader {
 			return nil
 		}
@@ -270,12 +264,12 @@ func shortened(text string, most int) string {
 	return string(runes)
 }
 
-// show prints letters in full.
-func show(out io.Writer, c *Config, ids []uint64) error {
+// show prints dead letters in full.
+func show(out io.Writer, dead service.DeadLetters, ids []uint64) error {
 	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", "  ")
 	found := map[uint64]bool{}
-	err := eachLetter(c, func(d journal.DeadLetter) error {
+	err := each(dead, func(d journal.DeadLetter) error {
 		if !slices.Contains(ids, d.ID) {
 			return nil
 		}

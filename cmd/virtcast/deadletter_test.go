@@ -13,9 +13,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// letterDir makes a data directory with three dead letters: two of the sink log, one of them unreadable, and one of
-// the sink bus.
-func letterDir(t *testing.T) string {
+// deadLetterDir makes a data directory with three dead letters: two of the sink log, one
+// of them unreadable, and one of the sink bus.
+func deadLetterDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{})
@@ -39,7 +39,7 @@ func letterDir(t *testing.T) string {
 		sink string
 		data []byte
 	}{
-		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
+		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("\x00garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
 	} {
 		if err := j.DeadLetter(l.sink, journal.Record{Offset: 1, Data: l.data}, "MESSAGE_TOO_LARGE: larger than\nmax.message.bytes"); err != nil {
 			t.Fatal(err)
@@ -66,7 +66,7 @@ func numbers(t *testing.T, dir string, args ...string) []uint64 {
 	out, _ := virtcast(t, exitOK, append([]string{"deadletter", "list", "--json", "--data-dir", dir}, args...)...)
 	var all []uint64
 	for line := range strings.Lines(out) {
-		var view letterView
+		var view deadLetterView
 		if err := json.Unmarshal([]byte(line), &view); err != nil {
 			t.Fatalf("%v in %s", err, line)
 		}
@@ -76,7 +76,7 @@ func numbers(t *testing.T, dir string, args ...string) []uint64 {
 }
 
 func TestDeadLetterList(t *testing.T) {
-	dir := letterDir(t)
+	dir := deadLetterDir(t)
 	out, _ := virtcast(t, exitOK, "deadletter", "list", "--data-dir", dir, "--sink", "log")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], "NUMBER") {
@@ -88,15 +88,15 @@ func TestDeadLetterList(t *testing.T) {
 		}
 	}
 	if out, _ := virtcast(t, exitOK, "deadletter", "list", "--data-dir", dir, "--sink", "other"); out != "no dead letters\n" {
-		t.Errorf("list of a sink without letters prints %q", out)
+		t.Errorf("list of a sink without dead letters prints %q", out)
 	}
 }
 
 func TestDeadLetterShow(t *testing.T) {
-	dir := letterDir(t)
+	dir := deadLetterDir(t)
 	out, _ := virtcast(t, exitOK, "deadletter", "show", "--data-dir", dir, "2", "1")
 	decoder := json.NewDecoder(strings.NewReader(out))
-	var good, bad letterView
+	var good, bad deadLetterView
 	if err := decoder.Decode(&good); err != nil {
 		t.Fatal(err)
 	}
@@ -104,10 +104,10 @@ func TestDeadLetterShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e, err := schema.Decode(good.Event); err != nil || e.Sequence != 7 || good.Sink != "log" || good.Number != 1 {
-		t.Errorf("letter 1 = %+v, event %+v, %v", good, e, err)
+		t.Errorf("dead letter 1 = %+v, event %+v, %v", good, e, err)
 	}
 	if bad.Unreadable == "" || bad.Event != nil || bad.Number != 2 {
-		t.Errorf("letter 2 = %+v, want it to say that it is unreadable", bad)
+		t.Errorf("dead letter 2 = %+v, want it to say that it is unreadable", bad)
 	}
 	_, errOut := virtcast(t, exitFailure, "deadletter", "show", "--data-dir", dir, "9")
 	if !strings.Contains(errOut, "no such dead letter: 9") {
@@ -116,13 +116,13 @@ func TestDeadLetterShow(t *testing.T) {
 }
 
 func TestDeadLetterRetryAndDrop(t *testing.T) {
-	dir := letterDir(t)
+	dir := deadLetterDir(t)
 	_, errOut := virtcast(t, exitFailure, "deadletter", "retry", "--data-dir", dir, "--all")
 	if !strings.Contains(errOut, "dead letter 2: unreadable record") {
-		t.Errorf("retry of an unreadable letter says %q", errOut)
+		t.Errorf("retry of an unreadable dead letter says %q", errOut)
 	}
 	if got := numbers(t, dir); len(got) != 3 {
-		t.Errorf("letters %v after a retry that was refused, want all 3", got)
+		t.Errorf("dead letters %v after a retry that was refused, want all 3", got)
 	}
 	if out, _ := virtcast(t, exitOK, "deadletter", "retry", "--data-dir", dir, "1"); out != "1 dead letters put back\n" {
 		t.Errorf("retry prints %q", out)
@@ -131,7 +131,7 @@ func TestDeadLetterRetryAndDrop(t *testing.T) {
 		t.Errorf("drop prints %q", out)
 	}
 	if got := numbers(t, dir); len(got) != 1 || got[0] != 3 {
-		t.Errorf("letters %v, want that of bus only", got)
+		t.Errorf("dead letters %v, want that of bus only", got)
 	}
 	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{})
 	if err != nil {
@@ -152,7 +152,7 @@ func TestDeadLetterRetryAndDrop(t *testing.T) {
 }
 
 func TestDeadLetterUsage(t *testing.T) {
-	dir, empty := letterDir(t), t.TempDir()
+	dir, empty := deadLetterDir(t), t.TempDir()
 	for _, test := range []struct {
 		args []string
 		want string

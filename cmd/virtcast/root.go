@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/virtcast/virtcast/internal/config"
 )
 
 // Exit codes.
@@ -17,13 +19,13 @@ const (
 	exitUsage   = 2 // the command line or the configuration is wrong
 )
 
-// usageError marks errors that are the user's to correct before trying again.
+// usageError marks what the user has to correct on the command line before trying again.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// execute runs the command line and returns the exit code. It is main without
-// the process around it.
+// execute runs the command line and returns the exit code. It is main without the process
+// around it.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRootCommand() //nolint:contextcheck // cobra hands ctx to each command
 	root.SetArgs(args)
@@ -32,10 +34,11 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
 	var usage usageError
+	var invalid *config.InvalidError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &invalid):
 		complain(errOut, err)
 		return exitUsage
 	default:
@@ -44,8 +47,8 @@ func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	}
 }
 
-// complain writes an error for people. Where standard error is closed, nobody is
-// left to be told.
+// complain writes an error for people. A failure is ignored: there is no other place to
+// report to.
 func complain(errOut io.Writer, err error) { _, _ = fmt.Fprintln(errOut, err) }
 
 func newRootCommand() *cobra.Command {
@@ -83,7 +86,8 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown command %q; %s", args[0], hint)}
 }
 
-// noArgs refuses arguments, and flags that exclude each other, with errors of the usage kind.
+// noArgs refuses arguments, and flags that exclude each other, with errors of the usage
+// kind.
 func noArgs(c *cobra.Command, args []string) error {
 	err := c.ValidateFlagGroups()
 	if len(args) > 0 {

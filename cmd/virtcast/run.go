@@ -2,27 +2,22 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/virtcast/virtcast/sinks/kafka"
-	"github.com/virtcast/virtcast/sinks/nats"
+	"github.com/virtcast/virtcast/internal/config"
+	"github.com/virtcast/virtcast/internal/service"
 )
 
-// runFlags are the flags of run. What is set overrides the configuration.
+// runFlags are the flags of run. Those that are set override the configuration.
 type runFlags struct {
-	config        string
-	dataDir       string
-	connect       []string
-	natsURL       string
-	kafka         []string
-	logLevel      string
-	logFormat     string
-	metricsListen string
-	demo          bool
+	config string
+	demo   bool
+	over   config.Overrides
 }
 
 func newRunCommand() *cobra.Command {
@@ -44,100 +39,101 @@ simulated hypervisor, starts a NATS server with JetStream on the loopback, and p
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if flags.config == "" {
-				return runEmbedded(c.Context(), flags, c.OutOrStdout(), c.ErrOrStderr())
+				return flags.runEmbedded(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 			}
-			config, err := loadConfig(flags.config)
-			if err != nil {
-				return err
-			}
-			if err := flags.override(config); err != nil {
-				return err
-			}
-			log := newLogger(config.Log, c.ErrOrStderr())
-			return runConfigured(c.Context(), config, log, sinkTools{log: log})
+			return flags.run(c.Context(), c.ErrOrStderr())
 		},
 	}
 	f := c.Flags()
 	f.StringVarP(&flags.config, "config", "c", "", "the configuration `file` (YAML); absent: the embedded defaults")
-	f.StringVar(&flags.dataDir, "data-dir", "", "the `directory` of the journal, instead of the configuration's data_dir")
-	f.StringArrayVar(&flags.connect, "connect", nil, "watch this `[name=]URI`, instead of the configured connections (may be repeated)")
-	f.StringVar(&flags.natsURL, "nats", "", "publish to this NATS server `URL`, instead of to the configured sinks")
-	f.StringSliceVar(&flags.kafka, "kafka", nil, "publish to these Kafka `brokers`, instead of to the configured sinks")
-	f.StringVar(&flags.logLevel, "log-level", "", "debug, info, warn or error")
-	f.StringVar(&flags.logFormat, "log-format", "", "text or json")
-	f.StringVar(&flags.metricsListen, "metrics-listen", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9177")
+	f.StringVar(&flags.over.DataDir, "data-dir", "", "the `directory` of the journal, instead of the configuration's data_dir")
+	f.StringArrayVar(&flags.over.Connect, "connect", nil, "watch this `[name=]URI`, instead of the configured connections (may be repeated)")
+	f.StringVar(&flags.over.NATS, "nats", "", "publish to this NATS server `URL`, instead of to the configured sinks")
+	f.StringSliceVar(&flags.over.Kafka, "kafka", nil, "publish to these Kafka `brokers`, instead of to the configured sinks")
+	f.StringVar(&flags.over.LogLevel, "log-level", "", "debug, info, warn or error")
+	f.StringVar(&flags.over.LogFormat, "log-format", "", "text or json")
+	f.StringVar(&flags.over.MetricsListen, "metrics-listen", "", "serve Prometheus metrics at this `address`, such as 127.0.0.1:9177")
 	f.BoolVar(&flags.demo, "demo", false, "watch the simulated hypervisor (not with -c or --connect)")
 	c.MarkFlagsMutuallyExclusive("demo", "config")
 	c.MarkFlagsMutuallyExclusive("demo", "connect")
 	return c
 }
 
-// override puts the flags that are set into a configuration, and validates the whole.
-func (f runFlags) override(c *Config) error {
-	set := func(v *string, flag string) {
-		if flag != "" {
-			*v = flag
-		}
-	}
-	set(&c.DataDir, f.dataDir)
-	set(&c.Log.Level, f.logLevel)
-	set(&c.Log.Format, f.logFormat)
-	set(&c.Metrics.Listen, f.metricsListen)
-	if len(f.connect) > 0 {
-		c.Connections = connectionsOf(f.connect)
-		for i := range c.Registrations {
-			c.Registrations[i].Connections = nil // they named the configured ones
-		}
-	}
-	if sinks := f.sinks(); len(sinks) > 0 {
-		c.Sinks = sinks
-		for i := range c.Registrations {
-			c.Registrations[i].Sinks = nil
-		}
-	}
-	if err := c.Validate(); err != nil {
-		return usageError{fmt.Errorf("with the flags of the command line:\n%w", err)}
-	}
-	return nil
-}
-
-// sinks are the sinks that the flags name.
-func (f runFlags) sinks() []SinkConfig {
-	var sinks []SinkConfig
-	if f.natsURL != "" {
-		sinks = append(sinks, SinkConfig{Name: "nats", NATS: &nats.Config{URL: f.natsURL, Create: true}})
-	}
-	if len(f.kafka) > 0 {
-		sinks = append(sinks, SinkConfig{Name: "kafka", Kafka: &kafka.Config{Brokers: f.kafka, Create: &kafka.CreateConfig{}}})
-	}
-	return sinks
-}
-
-// connectionsOf makes connections of --connect's values. A URI without a name gets one.
-func connectionsOf(values []string) []ConnectionConfig {
-	all := make([]ConnectionConfig, len(values))
-	for i, v := range values {
-		name, uri, named := strings.Cut(v, "=")
-		if !named || !goodName.MatchString(name) {
-			name, uri = fmt.Sprintf("hypervisor-%d", i+1), v
-			if len(values) == 1 {
-				name = "hypervisor"
-			}
-		}
-		all[i] = ConnectionConfig{Name: name, URI: uri}
-	}
-	return all
-}
-
-// runConfigured runs a validated configuration until ctx ends.
-func runConfigured(ctx context.Context, c *Config, log *slog.Logger, tools sinkTools) error {
-	j, err := openJournal(c, log)
+// run runs a configuration until ctx ends.
+func (f runFlags) run(ctx context.Context, errOut io.Writer) error {
+	c, err := config.Load(f.config)
 	if err != nil {
 		return err
 	}
-	s, err := newService(ctx, c, log, j, libvirtDrivers(log), tools)
+	if err := f.over.Apply(c); err != nil {
+		return err
+	}
+	s, err := service.New(c, service.Options{Logger: c.Log.Logger(errOut), Version: versionLine()})
 	if err != nil {
 		return err
 	}
-	return s.runAndClose(ctx)
+	return s.Run(ctx)
+}
+
+// runEmbedded runs without a configuration until ctx ends, and prints events as lines.
+func (f runFlags) runEmbedded(ctx context.Context, out, errOut io.Writer) error {
+	e, err := service.NewEmbedded(ctx, service.EmbeddedOptions{
+		Overrides: f.over,
+		Demo:      f.demo,
+		LogTo:     errOut,
+		Version:   versionLine(),
+		Sinks:     []service.NamedSink{{Name: "screen", Sink: &screen{newLineWriter(out)}}},
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.introduce(out, e); err != nil {
+		return errors.Join(err, e.Close())
+	}
+	return e.Run(ctx)
+}
+
+// introduce prints what an embedded run watches, and how to subscribe to what it
+// publishes.
+func (f runFlags) introduce(out io.Writer, e *service.Embedded) error {
+	var watches string
+	for _, conn := range e.Config.Connections {
+		watches += fmt.Sprintf("  watches   %s (%s)\n", conn.URI, conn.Name)
+	}
+	hint := "  start, suspend or stop a domain (virsh), and its events appear below\n"
+	if e.Simulated() {
+		watches = "  watches   a simulated hypervisor: no libvirt answers on this machine (or --demo was given)\n"
+		hint = ""
+	}
+	var publishes []string
+	for i := range e.Config.Sinks {
+		text, err := e.Config.Sinks[i].Describe()
+		if err != nil {
+			return err
+		}
+		publishes = append(publishes, text)
+	}
+	_, err := fmt.Fprintf(out, `%s, without a configuration
+%s  publishes %s
+  subscribe %s
+  keeps     its journal and the stream in %s
+  stop with Ctrl-C
+%s
+`, versionLine(), watches, strings.Join(publishes, "; "), f.subscribe(), e.Config.DataDir, hint)
+	return err
+}
+
+// subscribe returns the command that prints what is published.
+func (f runFlags) subscribe() string {
+	var commands []string
+	if f.over.NATS != "" {
+		commands = append(commands, "virtcast tail --nats "+f.over.NATS)
+	}
+	if len(f.over.Kafka) > 0 {
+		commands = append(commands, "virtcast tail --kafka "+strings.Join(f.over.Kafka, ","))
+	}
+	if len(commands) == 0 {
+		return "virtcast tail        (from the source: go run ./cmd/virtcast tail)"
+	}
+	return strings.Join(commands, "; ")
 }

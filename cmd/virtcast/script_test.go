@@ -5,10 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,35 +13,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child := childOf(); child != nil {
-		os.Exit(runChild(child))
-	}
 	testscript.Main(m, map[string]func(){
 		"virtcast": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
-}
-
-func runChild(child func(context.Context) error) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := child(ctx); err != nil {
-		complain(os.Stderr, err)
-		return exitFailure
-	}
-	return exitOK
-}
-
-// childOf returns what this process is to do where a test started it as its child, else nil.
-func childOf() func(context.Context) error {
-	if config := os.Getenv(crashConfig); config != "" {
-		return func(ctx context.Context) error { return crashChild(ctx, config, os.Getenv(crashAcks)) }
-	}
-	if socket := os.Getenv(idleSocket); socket != "" {
-		return func(ctx context.Context) error { return idleServer(ctx, socket) }
-	}
-	return nil
 }
 
 // TestScript runs the command line as a user does: testdata/script/*.txtar.
@@ -71,22 +44,5 @@ func exitCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != args[0] {
 		ts.Fatalf("exit code %s, want %s", got, args[0])
-	}
-}
-
-// TestSamples loads every configuration that we ship, strictly.
-func TestSamples(t *testing.T) {
-	names, err := filepath.Glob("../../configs/*.yaml")
-	if err != nil || len(names) < 3 {
-		t.Fatalf("configs has %v (%v), want three files at least", names, err)
-	}
-	for _, name := range append(names, "../../compose/virtcast.yaml") {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parseConfig(name, data, func(string) (string, bool) { return "secret", true }); err != nil {
-			t.Error(err)
-		}
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"time"
 
+	"github.com/virtcast/virtcast/internal/config"
+	"github.com/virtcast/virtcast/internal/service"
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/kafka"
 	"github.com/virtcast/virtcast/sinks/nats"
@@ -17,17 +17,19 @@ import (
 type tailView struct {
 	all   bool
 	since time.Time
-	// interrupted is told when the source cannot be read, and with nil when it can be again.
+	// interrupted is called with the error when the source cannot be read, and with nil
+	// when it can be read again.
 	interrupted func(error)
 }
 
-// tailSource reads what a sink has published and calls handle with each event, or with why a message is
-// none and where it was found, until ctx ends or handle returns an error.
+// tailSource reads what a sink has published, until ctx ends or handle returns an error.
+// It calls handle with each event; for a message that is no event, with its place and the
+// reason.
 type tailSource func(ctx context.Context, view tailView, handle func(place string, e *schema.Event, err error) error) error
 
 // source returns where to read.
 func (f tailFlags) source() (tailSource, error) {
-	sink := SinkConfig{}
+	sink := config.Sink{}
 	switch {
 	case f.config != "":
 		found, err := f.configured()
@@ -40,7 +42,7 @@ func (f tailFlags) source() (tailSource, error) {
 	case f.nats != "":
 		sink.NATS = &nats.Config{URL: f.nats}
 	default:
-		sink.NATS = &nats.Config{URL: readEndpoint()}
+		sink.NATS = &nats.Config{URL: service.EmbeddedNATSURL()}
 	}
 	if sink.Kafka != nil {
 		return f.kafkaSource(*sink.Kafka)
@@ -48,13 +50,14 @@ func (f tailFlags) source() (tailSource, error) {
 	return f.natsSource(*sink.NATS)
 }
 
-// configured returns the sink of the configuration that can be read: the named one, or the only one.
-func (f tailFlags) configured() (SinkConfig, error) {
-	c, err := loadConfig(f.config)
+// configured returns the sink of the configuration that can be read: the named one, or
+// the only one.
+func (f tailFlags) configured() (config.Sink, error) {
+	c, err := config.Load(f.config)
 	if err != nil {
-		return SinkConfig{}, err
+		return config.Sink{}, err
 	}
-	var found []SinkConfig
+	var found []config.Sink
 	for _, s := range c.Sinks {
 		if (s.NATS != nil || s.Kafka != nil) && (f.sink == "" || s.Name == f.sink) {
 			found = append(found, s)
@@ -64,11 +67,11 @@ func (f tailFlags) configured() (SinkConfig, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case len(found) > 1:
-		return SinkConfig{}, usageError{fmt.Errorf("%s has %d sinks of NATS and Kafka: choose one with --sink: %s", f.config, len(found), c.sinkNames())}
+		return config.Sink{}, usageError{fmt.Errorf("%s has %d sinks of NATS and Kafka: choose one with --sink: %s", f.config, len(found), c.SinkNames())}
 	case f.sink != "":
-		return SinkConfig{}, usageError{fmt.Errorf("%s has no NATS or Kafka sink named %q", f.config, f.sink)}
+		return config.Sink{}, usageError{fmt.Errorf("%s has no NATS or Kafka sink named %q", f.config, f.sink)}
 	default:
-		return SinkConfig{}, usageError{fmt.Errorf("%s has no NATS or Kafka sink", f.config)}
+		return config.Sink{}, usageError{fmt.Errorf("%s has no NATS or Kafka sink", f.config)}
 	}
 }
 
@@ -110,14 +113,4 @@ func (f tailFlags) kafkaSource(c kafka.Config) (tailSource, error) {
 			return handle(fmt.Sprintf("at offset %d in partition %d of %s", m.Offset, m.Partition, m.Topic), &m.Event, m.Err)
 		})
 	}, nil
-}
-
-// readEndpoint returns the URL that an embedded server left, or NATS's default.
-func readEndpoint() string {
-	if name, err := endpointFile(); err == nil {
-		if data, err := os.ReadFile(name); err == nil {
-			return strings.TrimSpace(string(data))
-		}
-	}
-	return embeddedURL
 }

@@ -1,23 +1,20 @@
 package nats
 
-import (
-	"context"
+import "context"
 
-	"github.com/virtcast/virtcast/schema"
-)
-
-// deliverCore publishes and waits for a round trip, after which the server has
-// everything. Without it, nothing is known: n is then 0.
-func (s *Sink) deliverCore(ctx context.Context, l *link, events []schema.Event) (n int, err error) {
-	var tooLarge error
-	for ; n < len(events); n++ {
-		m, err := s.encode(l, &events[n])
+// deliverCore publishes and waits for a round trip, after which the server has everything.
+// Without the round trip nothing is known, and no event is acknowledged.
+func (s *Sink) deliverCore(ctx context.Context, l *link) error {
+	r := &s.round
+	l.unanswered = true
+	for i := range r.events {
+		m, err := s.encode(l, &r.events[i])
 		if err != nil {
-			tooLarge = err
-			break
+			r.refuse(i, err)
+			continue
 		}
 		if err := l.nc.PublishMsg(m); err != nil {
-			return 0, l.publishFailed(ctx, err)
+			return l.publishFailed(ctx, err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
@@ -26,11 +23,17 @@ func (s *Sink) deliverCore(ctx context.Context, l *link, events []schema.Event) 
 		if fault := l.asyncError(); fault != nil {
 			err = fault
 		}
-		return 0, err
+		return err
 	}
 	// The server refuses a subject before it answers the flush.
 	if err := l.nc.LastError(); err != nil {
-		return 0, err
+		return err
 	}
-	return n, tooLarge
+	l.unanswered = false
+	for i, settled := range r.settled {
+		if !settled {
+			r.acknowledge(i)
+		}
+	}
+	return nil
 }

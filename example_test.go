@@ -38,7 +38,7 @@ func Example_callbacks() {
 		Kinds: []schema.Kind{schema.KindLifecycle},
 		Sinks: []string{}, // none
 		Callback: registry.ObserverFunc(func(o schema.Observation) {
-			fmt.Println(o.Domain.Name, schema.EventName(o.Kind, o.Event), schema.DetailName(o.Kind, o.Event, o.Detail))
+			fmt.Println(o.Object.Name, schema.EventName(o.Kind, o.Event), schema.DetailName(o.Kind, o.Event, o.Detail))
 		}),
 	})
 	if err != nil {
@@ -156,6 +156,6 @@ func (h *host) print(file string) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(e.Sequence, e.Type(), e.Domain.Name)
+		fmt.Println(e.Sequence, e.Type(), e.Object.Name)
 	}
 }

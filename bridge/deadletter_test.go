@@ -120,7 +120,7 @@ func TestRetryRefusals(t *testing.T) {
 	for _, l := range []struct {
 		sink string
 		data []byte
-	}{{"bus", good}, {"former", good}, {"bus", []byte("garbage")}} {
+	}{{"bus", good}, {"former", good}, {"bus", []byte("\x00garbage")}} {
 		if err := j.DeadLetter(l.sink, journal.Record{Offset: 1, Data: l.data}, "refused"); err != nil {
 			t.Fatal(err)
 		}

@@ -39,7 +39,7 @@ func deadLetterDir(t *testing.T) string {
 		sink string
 		data []byte
 	}{
-		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
+		{"log", schema.AppendRecord(nil, &e, nil)}, {"log", []byte("\x00garbage")}, {"bus", schema.AppendRecord(nil, &e, nil)},
 	} {
 		if err := j.DeadLetter(l.sink, journal.Record{Offset: 1, Data: l.data}, "MESSAGE_TOO_LARGE: larger than\nmax.message.bytes"); err != nil {
 			t.Fatal(err)

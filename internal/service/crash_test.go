@@ -114,20 +114,13 @@ func TestKill(t *testing.T) {
 // fired is one event of the firehose.
 type fired struct{ domain, number uint32 }
 
-<<<<<<< HEAD:cmd/virtcast/crash_test.go
 // childTimeout bounds the life of a child that is to be killed.
 const childTimeout = 5 * time.Minute
 
-func startCrashChild(t *testing.T, config, acks string) *command.Cmd {
+func startCrashChild(t *testing.T, file, acks string) *command.Cmd {
 	t.Helper()
 	child := command.New(t.Context(), childTimeout, os.Args[0], "-test.run=^$")
-	child.Env = append(os.Environ(), crashConfig+"="+config, crashAcks+"="+acks)
-=======
-func startCrashChild(t *testing.T, file, acks string) *exec.Cmd {
-	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
 	child.Env = append(os.Environ(), crashConfig+"="+file, crashAcks+"="+acks)
->>>>>>> cmd:internal/service/crash_test.go
 	child.Stderr = os.Stderr
 	if err := child.Start(); err != nil {
 		t.Fatal(err)

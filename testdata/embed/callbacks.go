@@ -24,7 +24,7 @@ func main() {
 		Kinds: []schema.Kind{schema.KindLifecycle},
 		Sinks: []string{}, // none: this program publishes nothing
 		Callback: registry.ObserverFunc(func(o schema.Observation) {
-			fmt.Println(o.Domain.Name, schema.EventName(o.Kind, o.Event), schema.DetailName(o.Kind, o.Event, o.Detail))
+			fmt.Println(o.Object.Name, schema.EventName(o.Kind, o.Event), schema.DetailName(o.Kind, o.Event, o.Detail))
 		}),
 	})
 	if err != nil {

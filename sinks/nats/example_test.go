@@ -44,10 +44,16 @@ func Example() {
 		log.Fatal(err)
 	}
 	events := sinktest.NewSource(1, 2).Take(6)
-	if _, err := sink.Deliver(ctx, events); err != nil {
+	stored := 0
+	err = sink.Deliver(ctx, events, func(_ int, err error) {
+		if err == nil {
+			stored++ // The stream has acknowledged this event.
+		}
+	})
+	if err != nil || stored != len(events) {
 		log.Fatal(err)
 	}
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		log.Fatal(err)
 	}
 

@@ -60,7 +60,7 @@ func runFault(t *testing.T, cfg Config, readURL string, fault func()) {
 		}
 	}
 	took := time.Since(begin)
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		t.Error(err)
 	}
 	if r.err != nil {

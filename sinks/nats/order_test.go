@@ -8,11 +8,11 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// TestPlan acknowledges events in every possible order by chance, and holds that each event is ready
-// exactly when those that it must wait for are acknowledged.
-func TestPlan(t *testing.T) {
+// TestOrder gives events their outcome in every possible order by chance, and holds that each
+// event is ready exactly when those that it must wait for have theirs.
+func TestOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	var p plan
+	var o order
 	for range 2000 {
 		source := sinktest.NewSource(1+random.IntN(3), 1+random.IntN(6))
 		var events []schema.Event
@@ -23,9 +23,9 @@ func TestPlan(t *testing.T) {
 				events = append(events, source.Take(1)...)
 			}
 		}
-		p.make(events)
+		o.arrange(events, make([]bool, len(events)))
 		var ready []int32
-		for i, waits := range p.waits {
+		for i, waits := range o.waits {
 			if waits == 0 {
 				ready = append(ready, int32(i))
 			}
@@ -41,7 +41,7 @@ func TestPlan(t *testing.T) {
 				}
 			}
 			acked[i] = true
-			p.done(i, func(next int32) { ready = append(ready, next) })
+			o.release(i, func(next int32) { ready = append(ready, next) })
 			// What waits for nothing any more is ready.
 			for k := range events {
 				free := !acked[k]

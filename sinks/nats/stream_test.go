@@ -21,10 +21,10 @@ func TestCreateStream(t *testing.T) {
 		MaxAge: time.Hour, MaxBytes: 1 << 20, Duplicates: time.Minute,
 	})
 	defer closeSink(t, sink)
-	fit, err := sink.Connect(t.Context())
-	if err != nil {
+	if err := sink.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	fit := sink.Fit()
 	want := Fit{Stream: "EVENTS", Created: true, Batch: true, MaxMessage: 1 << 20, Duplicates: time.Minute, Replicas: 1}
 	if diff := cmp.Diff(want, fit); diff != "" {
 		t.Errorf("Fit (-want +got):\n%s", diff)
@@ -45,7 +45,8 @@ func TestCreateStream(t *testing.T) {
 	// What exists is left alone.
 	other := newSink(t, Config{URL: srv.ClientURL(), Create: true, Stream: "EVENTS", Subject: "vms.{uuid}.{event}", MaxAge: time.Minute})
 	defer closeSink(t, other)
-	fit, err = other.Connect(t.Context())
+	err = other.Connect(t.Context())
+	fit = other.Fit()
 	if err != nil || fit.Created || fit.Duplicates != time.Minute {
 		t.Errorf("Connect to an existing stream = %+v, %v", fit, err)
 	}
@@ -53,7 +54,7 @@ func TestCreateStream(t *testing.T) {
 
 func closeSink(t *testing.T, sink *Sink) {
 	t.Helper()
-	if err := sink.Close(t.Context()); err != nil {
+	if err := sink.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
@@ -119,7 +120,7 @@ func TestStreamMisfits(t *testing.T) {
 			sink := newSink(t, tt.cfg)
 			defer closeSink(t, sink)
 			begin := time.Now()
-			_, err := sink.Deliver(t.Context(), sinktest.NewSource(1, 3).Take(3))
+			_, err := sinktest.Prefix(t.Context(), sink, sinktest.NewSource(1, 3).Take(3))
 			if err == nil || sinktest.IsPermanent(err) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Deliver\n got %v\nwant one line, transient, with %q", err, tt.want)
 			}
@@ -154,7 +155,7 @@ func TestCorePermission(t *testing.T) {
 	srv := startServer(t, func(o *server.Options) { o.JetStream, o.Users = false, restricted("virt.>") })
 	sink := newSink(t, Config{URL: srv.ClientURL(), Mode: ModeCore, Username: "u", Password: "p"})
 	defer closeSink(t, sink)
-	n, err := sink.Deliver(t.Context(), sinktest.NewSource(1, 3).Take(3))
+	n, err := sinktest.Prefix(t.Context(), sink, sinktest.NewSource(1, 3).Take(3))
 	if n != 0 || err == nil || !strings.Contains(err.Error(), "let this user publish to virt.>") {
 		t.Errorf("Deliver = %d, %v, want 0 and the missing permission", n, err)
 	}
@@ -168,10 +169,10 @@ func TestAdvice(t *testing.T) {
 	})
 	sink := newSink(t, Config{URL: srv.ClientURL()})
 	defer closeSink(t, sink)
-	fit, err := sink.Connect(t.Context())
-	if err != nil {
+	if err := sink.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	fit := sink.Fit()
 	for _, want := range []string{"duplicates window is 1s", "discard policy is new", "max_msgs_per_subject is 5", "retention is", "allow_batched is off"} {
 		found := false
 		for _, advice := range fit.Advice {
@@ -194,7 +195,7 @@ func TestMaxMessageSize(t *testing.T) {
 		stream := createStream(t, nc, func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
 		sink := newSink(t, Config{URL: srv.ClientURL()})
 		source := sinktest.NewSource(1, 3)
-		if _, err := sink.Deliver(t.Context(), source.Take(10)); err != nil {
+		if _, err := sinktest.Pump(t.Context(), sink, source.Take(10), 10); err != nil {
 			t.Fatal(err)
 		}
 		c := stream.CachedInfo().Config
@@ -208,22 +209,13 @@ func TestMaxMessageSize(t *testing.T) {
 		}
 		events := source.Take(100)
 		events[60].Object.Name = strings.Repeat("x", 4096)
-		rest := events
-		for range 5 {
-			n, err := sink.Deliver(t.Context(), rest)
-			rest = rest[n:]
-			if sinktest.IsPermanent(err) {
-				break
-			}
-			if err == nil {
-				t.Fatalf("batch=%t: Deliver succeeded", batch)
-			}
-		}
-		if len(rest) != 40 {
-			t.Errorf("batch=%t: %d events are left at the permanent error, want 40", batch, len(rest))
-		}
-		if _, err := sinktest.Pump(t.Context(), sink, rest[1:], 100); err != nil {
+		o, err := sinktest.Deliver(t.Context(), sink, events)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if stored, refused, open := o.Count(); stored != 99 || open != 0 || o.Refused[60] == nil {
+			t.Errorf("batch=%t: %d events were stored, %d refused, and %d have no outcome, want 99, number 60, and none (%v)",
+				batch, stored, refused, open, o.Err)
 		}
 		var want []schema.Event
 		want = append(append(want, events[:60]...), events[61:]...)

@@ -128,8 +128,8 @@ func (b *batch) publish(ctx context.Context, m *natsgo.Msg, op string) error {
 	return nil
 }
 
-// wait reads the answers that have arrived, and then more of them until enough returns true or the
-// batch ends. It asks the server when no answer comes, and fails after timeout without
+// wait reads the answers that have arrived, and then more of them until enough returns true
+// or the batch ends. It asks the server when no answer comes, and fails after timeout without
 // progress.
 func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration, enough func() bool) error {
 	for len(b.link.replies) > 0 && !b.ended {

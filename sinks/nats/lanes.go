@@ -46,17 +46,10 @@ func (a *lanes) fail(err error) {
 	}
 }
 
-// deliverLanes publishes each event of the round that has no outcome, as soon as those that it must wait
-// for have theirs, up to lanesWindow at a time.
+// deliverLanes publishes each event of the round that has no outcome, as soon as those that it
+// must wait for have theirs, up to lanesWindow at a time.
 func (s *Sink) deliverLanes(ctx context.Context, l *link) error {
-	a, r := &s.lanes, &s.round
-	a.begin(len(r.events))
-	s.order.arrange(r.events, r.settled)
-	for i, waits := range s.order.waits {
-		if waits == 0 && !r.settled[i] {
-			a.push(int32(i))
-		}
-	}
+	a := s.startLanes()
 	prefix := l.replyPrefix()
 	timeout := time.NewTimer(s.cfg.AckTimeout)
 	defer timeout.Stop()
@@ -82,6 +75,19 @@ func (s *Sink) deliverLanes(ctx context.Context, l *link) error {
 			timeout.Reset(s.cfg.AckTimeout)
 		}
 	}
+}
+
+// startLanes finds the events that may be sent at once.
+func (s *Sink) startLanes() *lanes {
+	a, r := &s.lanes, &s.round
+	a.begin(len(r.events))
+	s.order.arrange(r.events, r.settled)
+	for i, waits := range s.order.waits {
+		if waits == 0 && !r.settled[i] {
+			a.push(int32(i))
+		}
+	}
+	return a
 }
 
 // sendLane publishes event i.
@@ -130,11 +136,10 @@ func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
 
 // settleLane gives event i its outcome, unless err is transient.
 func (s *Sink) settleLane(i int, err error) {
-	var tooLarge *tooLargeError
 	switch {
 	case err == nil:
 		s.round.acknowledge(i)
-	case errors.As(err, &tooLarge):
+	case isTooLarge(err):
 		s.round.refuse(i, err)
 	default:
 		s.lanes.fail(err)
@@ -165,13 +170,13 @@ func (s *Sink) denied(err error) bool {
 }
 
 // deniedSubject returns the subject that the server does not let this user publish to.
-func deniedSubject(err error) (string, bool) {
+func deniedSubject(err error) (subject string, denied bool) {
 	if !errors.Is(err, natsgo.ErrPermissionViolation) {
 		return "", false
 	}
 	_, rest, ok := strings.Cut(err.Error(), `for Publish to "`)
-	subject, _, closed := strings.Cut(rest, `"`)
-	return subject, ok && closed
+	subject, _, denied = strings.Cut(rest, `"`)
+	return subject, ok && denied
 }
 
 // replyPrefix returns a prefix for reply subjects that no earlier one equals.

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"errors"
 	"fmt"
 
 	natsgo "github.com/nats-io/nats.go"
@@ -63,6 +64,11 @@ func (e *tooLargeError) Error() string {
 		return e.what + " is larger than the stream takes"
 	}
 	return fmt.Sprintf("%s of %d bytes is larger than the %d that fit", e.what, e.size, e.limit)
+}
+
+func isTooLarge(err error) bool {
+	var tooLarge *tooLargeError
+	return errors.As(err, &tooLarge)
 }
 
 // encode returns the message of an event, or a *tooLargeError when it is too large for the

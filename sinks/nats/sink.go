@@ -56,6 +56,8 @@ type Sink struct {
 	// earlier process: they then go in lanes.
 	careful  bool
 	batching *retry.Episode
+	// refused is set when the server has refused a subject in core mode, in the last round.
+	refused bool
 }
 
 // New returns a sink that is not connected yet. The error is a fault of cfg, see
@@ -119,8 +121,7 @@ func (s *Sink) Fit() Fit {
 // error for each whose message is larger than the server or the stream takes. Deliver
 // returns nil if every event has an outcome, else the reason why some have none.
 //
-// In core mode, an event counts as acknowledged when the server has it: all or none of a
-// call, except for those that are too large.
+// In core mode, an event counts as acknowledged when the server has it.
 func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
 	if len(events) == 0 {
 		return nil

@@ -7,14 +7,15 @@ LINT        := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # How long each fuzz target runs, and how long each benchmark.
 FUZZTIME    ?= 2m
 BENCHTIME   ?= 1s
-# How long make soak lets each test go on that can.
+# How long make soak runs each test that can go on for any time.
 SOAKTIME    ?= 5m
 # Where make test keeps the output of every test.
 TESTLOG     ?= .cache/test.log
-# Two packages at a time suit two cores, and daemons that tests start.
+# Two packages at a time suit two cores and the daemons that tests start.
 TESTFLAGS   ?= -race -p 2 -timeout 10m
 
-# Tells testreport that go test did not succeed, should its output not say so (it was killed, say).
+# A last line for testreport where go test failed: its output may end without a failure, if
+# it was killed.
 FAILED      := printf '{"Action":"fail","Package":"go test"}\n'
 
 .DEFAULT_GOAL := help
@@ -38,7 +39,7 @@ quick: ## the unit tests only: no server, no daemon, no race detector; under a m
 	@mkdir -p .cache
 	@{ $(GO) test -json -short -p 4 -timeout 2m ./... || $(FAILED); } | $(GO) run ./e2e/testreport -log .cache/quick.log
 
-# The scenarios in ./e2e drive a virtcast of their own process and a real NATS: the race
+# The scenarios in ./e2e drive a virtcast in a process of its own and a real NATS: the race
 # detector would watch the test only. They run without it, after the rest, alone on the machine.
 test: setup vet ## all that must pass: vet, tests with the race detector, static build; reports each package as it ends
 	CGO_ENABLED=0 $(GO) build ./...

@@ -20,10 +20,11 @@ import (
 
 const module = "github.com/virtcast/virtcast"
 
-// rooms says who may know whom: which packages of this module the packages at and below a path
-// may import outside their tests. The longest path that fits a package is its
-// room. "" stands for the room itself, a path for what is at and below it, and a
-// path that ends in /. for that package alone.
+// rooms are the groups of packages, and what they may import of this module outside their
+// tests. A package is in the room with the longest path that is the package's own path or
+// a parent of it. In the list of what may be imported, "" stands for the room itself, a
+// path for the packages at and below it, a path that ends in /. for that package alone,
+// and ... for all.
 var rooms = []struct {
 	path string
 	may  []string
@@ -32,7 +33,7 @@ var rooms = []struct {
 	{"", []string{"registry", "bridge"}, "the door for other programs opens on the registry and the bridge, and on no concrete driver or sink"},
 	{"cmd", []string{"..."}, "the command line may use every room"},
 	{"internal/service", []string{"", "schema", "registry", "bridge", "drivers", "sinks", "internal"}, "the wiring: beside cmd, the only room that knows concrete drivers and sinks"},
-	{"internal/config", []string{"", "schema", "bridge/journal", "drivers/libvirt/transport", "sinks", "internal/field", "internal/strictyaml"}, "what users write contains each sink's Config; wiring it is package service's business"},
+	{"internal/config", []string{"", "schema", "bridge/journal", "drivers/libvirt/transport", "sinks", "internal/field", "internal/fault", "internal/strictyaml"}, "what users write contains each sink's Config; wiring it is package service's business"},
 	{"schema", []string{""}, "the vocabulary that everything else speaks knows nobody"},
 	{"internal/field", nil, "how a faulty field is named must be usable from every room"},
 	{"internal/retry", nil, "how long to wait and when to log a failure again depends on nothing that is retried"},
@@ -55,15 +56,15 @@ var rooms = []struct {
 	{"e2e", []string{"", "schema"}, "black box: the built binary is driven from outside"},
 }
 
-// unsaying are package names that say nothing of what is in them.
+// unsaying are names that do not tell what is in a package.
 var unsaying = []string{"util", "utils", "common", "types", "helpers", "errors", "misc", "base"}
 
 // maxLines bounds a file that people have to read.
 const maxLines = 400
 
-// listed is what go list tells of a package.
+// listed is what go list prints about a package.
 type listed struct {
-	Dir, ImportPath, Name                     string
+	Dir, ImportPath, Name, Doc                string
 	GoFiles, CgoFiles                         []string
 	TestGoFiles, XTestGoFiles, IgnoredGoFiles []string
 	Imports                                   []string
@@ -163,8 +164,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// commentInPlace reports whether exactly one file has the package comment, and that one is
-// doc.go, or a command's main.go, or the only one that there is.
+// commentInPlace reports whether exactly one file has the package comment, and whether
+// that file is doc.go, or a command's main.go, or the only file of the package.
 func commentInPlace(p listed, commented []string) bool {
 	switch {
 	case len(p.sources()) == 0:

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// starters start a program, by the import path of their package. Struct types count too: an
-// exec.Cmd that is made by hand has no deadline either.
+// starters start a program, by the import path of their package. Struct types count too:
+// an exec.Cmd that is made by hand has no deadline either.
 var starters = map[string][]string{
 	"os/exec": {"Command", "CommandContext"},
 	"os":      {"StartProcess"},
@@ -56,7 +56,8 @@ func TestProgramsHaveDeadlinesFinds(t *testing.T) {
 	}
 }
 
-// bareStarts returns where a file starts programs by itself. src is as for [parser.ParseFile].
+// bareStarts returns where a file starts programs by itself. src is as for
+// [parser.ParseFile].
 func bareStarts(t *testing.T, file string, src any) []token.Position {
 	t.Helper()
 	fset := token.NewFileSet()

@@ -10,10 +10,11 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// outageRate is how many events come in a second.
+// outageRate is in events per second.
 const outageRate = 2000
 
-// TestBrokerOutage kills the only Kafka broker and starts it again after a while: 15 s, or as long as
+// TestBrokerOutage kills the only Kafka broker and starts it again after a while: 15 s,
+// or as long as
 // [lab.SoakVariable] says. Meanwhile the reading of the hypervisor and NATS must not notice; afterwards
 // Kafka must have everything, once and in order. The log says how fast it caught up.
 func TestBrokerOutage(t *testing.T) {
@@ -66,7 +67,8 @@ func TestBrokerOutage(t *testing.T) {
 	}
 }
 
-// watch checks, until time is over, that events are read and recorded and that NATS has them soon.
+// watch checks, until time is over, that events are read and recorded and that NATS has
+// them soon.
 func watch(t *testing.T, metrics string, length time.Duration) {
 	t.Helper()
 	var worst, deepest float64

@@ -9,7 +9,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// chaos ends and stops the brokers of a cluster of three that lead a topic, at random, again and again.
+// chaos ends and stops the brokers of a cluster of three that lead a topic, at random,
+// again and again.
 type chaos struct {
 	cluster *lab.KafkaCluster
 	topic   string
@@ -17,8 +18,8 @@ type chaos struct {
 	partitions int
 
 	kills, pauses int
-	// together counts the times at which two brokers of three were away: no quorum of controllers, and nobody who
-	// may acknowledge.
+	// together counts the times at which two brokers of three were away: then the
+	// controllers have no quorum, and no broker may acknowledge.
 	together int
 	// unhealed counts the blows that fell before all replicas were in sync again.
 	unhealed int
@@ -36,14 +37,16 @@ var blows = []struct {
 		between(300*time.Millisecond, 4*time.Second)
 		c.cluster.Start(t, n)
 	}},
-	// Too short for the controller to notice: the same leader answers late, and twice what was sent twice.
+	// The pause is too short for the controller to notice: the same leader answers late.
+	// If a request was sent twice, the leader answers it twice.
 	{"hiccup", func(c *chaos, t *testing.T) {
 		n := c.leader(t)
 		c.pause(t, n)
 		between(100*time.Millisecond, 2500*time.Millisecond)
 		c.cluster.Resume(t, n)
 	}},
-	// Long enough for others to take over: it comes back with requests in its buffers, and takes itself for the leader.
+	// The pause is long enough for another broker to take over: the old leader comes back
+	// with requests in its buffers, and still believes that it leads.
 	{"zombie", func(c *chaos, t *testing.T) {
 		n := c.leader(t)
 		c.pause(t, n)
@@ -82,8 +85,8 @@ var blows = []struct {
 	}},
 }
 
-// run strikes until the time is over, and at least once with each blow. All brokers run when it
-// returns.
+// run deals blows until the time is over, each kind at least once. All brokers run when
+// it returns.
 func (c *chaos) run(t *testing.T, length time.Duration) {
 	for begin := time.Now(); time.Since(begin) < length; {
 		for _, i := range rand.Perm(len(blows)) {

@@ -24,11 +24,12 @@ const (
 	clusterRate = 3000
 )
 
-// TestCluster brings events to three real brokers while they are killed and stopped at random: nothing
-// may be lost, nothing may be there twice, and each domain's events must be in order and in the partition that
-// the official client chooses. The events are made by a libvirtd's protocol on a unix socket, published by the built
-// binary, read back by the official Java client and judged by a checker that shares no code with virtcast. It goes on
-// for 45 s, or for as long as [lab.SoakVariable] says.
+// TestCluster brings events to three real brokers while they are killed and stopped at
+// random. No event may be lost or be there twice, and each domain's events must be in
+// order and in the partition that the official client chooses. The events come over
+// libvirtd's protocol on a unix socket. The built binary publishes them, the official
+// Java client reads them back, and a checker that shares no code with virtcast judges
+// them. The test goes on for 45 s, or for the duration in [lab.SoakVariable].
 func TestCluster(t *testing.T) {
 	length := lab.Soak(t, 45*time.Second)
 	lab.JavaClasses(t) // fetched before the clock runs
@@ -86,7 +87,8 @@ metrics: {listen: %q}
 	}
 }
 
-// awaitDelivered waits until virtcast says that all replicas have acknowledged so many events, and that none waits.
+// awaitDelivered waits until virtcast's metrics show that all replicas have acknowledged
+// so many events, and that no event waits.
 func awaitDelivered(t *testing.T, metrics string, events int) samples {
 	t.Helper()
 	var got samples
@@ -102,7 +104,8 @@ func awaitDelivered(t *testing.T, metrics string, events int) samples {
 	return got
 }
 
-// judgeCluster reads the topic with the official client, and compares with what the firehose made.
+// judgeCluster reads the topic with the official client, and compares with what the
+// firehose made.
 func judgeCluster(t *testing.T, cluster *lab.KafkaCluster, events int) checker.Report {
 	t.Helper()
 	keys := make([]string, clusterDomains)
@@ -134,7 +137,8 @@ func judgeCluster(t *testing.T, cluster *lab.KafkaCluster, events int) checker.R
 	return c.Report()
 }
 
-// fired is event number k of any of the firehose's domains, in the words that consumers read. The numbers are libvirt's.
+// fired is event number k of any of the firehose's domains, in the words that consumers
+// read. The numbers are libvirt's.
 func fired(k int) checker.Event {
 	names := map[[2]int32][2]string{
 		{2, 0}: {"started", "booted"},

@@ -17,7 +17,8 @@ import (
 
 const composeDir = "../compose"
 
-// service is what compose.yaml may say of a service. A key that is not here is a fault: of the file, or of this list.
+// service has the keys that a service in compose.yaml may have. A key that is missing
+// here is a fault: of the file, or of this list.
 type service struct {
 	Image       string            `yaml:"image"`
 	Build       map[string]string `yaml:"build"`
@@ -69,7 +70,7 @@ func read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// What the services are told of each other is true of each other.
+// The addresses that a service has for other services are the ones at which these listen.
 func TestCompose(t *testing.T) {
 	c := readCompose(t)
 	for _, name := range []string{"virtcast", "demo", "tail", "nats", "kafka", "prometheus"} {
@@ -98,7 +99,7 @@ func TestCompose(t *testing.T) {
 		{"the metrics of demo", "0.0.0.0:9177", flags},
 		{"the target of Prometheus", `"virtcast:9177"`, read(t, "prometheus.yaml")},
 		{"the target of Prometheus", `"demo:9177"`, read(t, "prometheus.yaml")},
-		{"what this machine is told by kafka", "OUTSIDE://localhost:9092", kafka},
+		{"the address that kafka has for this machine", "OUTSIDE://localhost:9092", kafka},
 		{"what this machine reaches", "127.0.0.1:9092:9092", strings.Join(c.Services["kafka"].Ports, " ")},
 	} {
 		if !strings.Contains(want.in, want.text) {
@@ -107,7 +108,7 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// check checks what is true of every service.
+// check checks the rules that hold for every service.
 func (c compose) check(t *testing.T, s service) {
 	t.Helper()
 	for other, on := range s.DependsOn {
@@ -143,8 +144,8 @@ func (c compose) check(t *testing.T, s service) {
 	}
 }
 
-// The image has a static binary that is built with the Go that go.mod asks for, runs as nobody, and keeps its
-// journal in a volume.
+// The image has a static binary that is built with the Go that go.mod asks for, runs as
+// nobody, and keeps its journal in a volume.
 func TestDockerfile(t *testing.T) {
 	module, err := os.ReadFile("../go.mod")
 	if err != nil {
@@ -179,8 +180,8 @@ func TestComposeConfiguration(t *testing.T) {
 	}
 }
 
-// Docker's own judgement, where there is one: most machines that run the tests have no compose plugin, and
-// TestCompose holds the file in any case.
+// Docker checks the file itself, where its compose plugin is installed. Most machines
+// that run the tests have no such plugin; TestCompose checks the file in any case.
 func TestComposePlugin(t *testing.T) {
 	if err := command.New(t.Context(), lab.Patience, "docker", "compose", "version").Run(); err != nil {
 		t.Log("docker compose is not installed here; only TestCompose has looked at compose.yaml")

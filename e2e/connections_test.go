@@ -14,8 +14,9 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// One process watches three hypervisors. One of them is dead at the start and comes up later,
-// one is killed and comes back; neither delays the others, and what was lost is said.
+// One process watches three hypervisors. One of them is dead at the start and comes up
+// later, another one is killed and comes back. Neither delays the others, and a gap is
+// declared for the time that was missed.
 func TestThreeConnections(t *testing.T) {
 	lab.Require(t, "libvirtd", "qemu", "lxc")
 	tests, qemus, lxcs := lab.Libvirtd(t, lab.Options{}), lab.Libvirtd(t, lab.Options{}), lab.Libvirtd(t, lab.Options{})
@@ -31,7 +32,7 @@ func TestThreeConnections(t *testing.T) {
 		{"dead-host", lxcs.URI(lab.LXC)}, {"test-host", tests.URI(lab.Test)}, {"qemu-host", qemus.URI(lab.QEMU)},
 	}})
 
-	// The dead one delays nobody.
+	// The dead hypervisor delays no other.
 	awaitWatching(t, v, 1, "test-host", "qemu-host")
 	tests.Virsh(t, lab.Test, "start", "guest")
 	puppet.Virsh(t, "start")
@@ -45,7 +46,7 @@ func TestThreeConnections(t *testing.T) {
 		t.Errorf("virtcast does not say that it has no session with the dead host")
 	}
 
-	// The dead one comes up.
+	// The dead hypervisor comes up.
 	lxcs.Start(t)
 	awaitWatching(t, v, 1, "dead-host")
 	box.Virsh(t, "start")
@@ -95,7 +96,7 @@ func checkGap(t *testing.T, messages []message, began time.Time) {
 	}
 }
 
-// checkLosses checks what the metrics count of lost sessions.
+// checkLosses checks how many lost sessions the metrics count.
 func checkLosses(t *testing.T, addr string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)

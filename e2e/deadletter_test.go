@@ -9,13 +9,14 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// An event that Kafka refuses for good becomes a dead letter, which holds up nothing; once the cause is mended,
-// it is retried while virtcast runs.
+// An event that Kafka refuses for good becomes a dead letter and holds up no other event.
+// Once the cause is mended, the dead letter is retried while virtcast runs.
 func TestDeadLetters(t *testing.T) {
 	d, kafka := lab.Libvirtd(t, lab.Options{}), lab.Kafka(t, lab.KafkaOptions{})
 	d.Hold(t, lab.Test)
 	const topic = "small"
-	// An event about a domain with a short name takes some 800 bytes, with one of 240 bytes some 1,050.
+	// An event about a domain with a short name takes some 800 bytes, with one of 240
+	// bytes some 1,050.
 	kafka.CreateTopic(t, lab.KafkaTopic{Name: topic, Config: map[string]string{"max.message.bytes": "950"}})
 	s, v := start(t, setup{connections: []connection{{"host", d.URI(lab.Test)}}, kafka: kafka, topic: topic})
 	awaitWatching(t, v, 1, "host")

@@ -14,14 +14,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the snippets of docs/consuming.md anew")
+var update = flag.Bool("update", false, "write the snippets of docs/consuming.md")
 
 const consuming = "../docs/consuming.md"
 
 // snippet is a fenced block under a comment with the path of the file that it quotes.
 var snippet = regexp.MustCompile("(?s)<!-- quotes (\\S+) -->\n```(\\w+)\n(.*?)```\n")
 
-// The code in docs/consuming.md is that of the programs that TestInterop runs, to the byte.
+// The code in docs/consuming.md is, to the byte, the code of the programs that
+// TestInterop runs.
 func TestConsumingQuotesPrograms(t *testing.T) {
 	doc, err := os.ReadFile(consuming)
 	if err != nil {
@@ -46,7 +47,7 @@ func TestConsumingQuotesPrograms(t *testing.T) {
 		doc = written
 	}
 	if diff := cmp.Diff(string(written), string(doc)); diff != "" {
-		t.Errorf("%s, written anew with -update (-programs +page):\n%s", consuming, diff)
+		t.Errorf("%s is old; go test with -update writes it (-programs +page):\n%s", consuming, diff)
 	}
 	if n := bytes.Count(doc, []byte("<!-- quotes ")); n != len(quoted) {
 		t.Errorf("%d of %d quotations have no block below them", n-len(quoted), n)
@@ -58,7 +59,8 @@ func TestConsumingQuotesPrograms(t *testing.T) {
 	}
 }
 
-// example returns what is between the marks of a program, without the indentation that all lines share.
+// example returns what is between the marks of a program, without the indentation that
+// all lines share.
 func example(path string) (string, error) {
 	program, err := os.ReadFile(path)
 	if err != nil {
@@ -89,8 +91,8 @@ func example(path string) (string, error) {
 	return strings.Join(lines, ""), nil
 }
 
-// The pages of NATS and Kafka speak of every key and metric, and the sample configuration shows every key: whoever adds
-// one is reminded here.
+// The pages about NATS and Kafka name every key and metric, and the sample configuration
+// shows every key. A new key or metric without documentation fails here.
 func TestPagesAreComplete(t *testing.T) {
 	text := func(path string) string {
 		t.Helper()
@@ -158,7 +160,8 @@ func TestDocsLinks(t *testing.T) {
 	}
 }
 
-// anchors returns what the headings of a page are linked by: lower case, hyphens for spaces, no punctuation.
+// anchors returns the anchors of a page's headings: lower case, hyphens for spaces, no
+// punctuation.
 func anchors(page string) []string {
 	var all []string
 	for line := range strings.Lines(page) {

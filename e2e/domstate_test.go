@@ -14,12 +14,13 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// store is what a reader of a store of states has seen: the last of each key.
+// store has the states that a reader of a state store has seen: the last one of each key.
 type store struct {
 	name string
 	mu   sync.Mutex
 	last map[string]arrival
-	// back is the first state that was older than the one before it; removed is set once a domain is gone.
+	// back is the first state that was older than the state before it. removed is set
+	// once a domain is gone.
 	back    error
 	removed bool
 }
@@ -44,7 +45,8 @@ func (b bus) watch(ctx context.Context, t *testing.T, group *errgroup.Group) *st
 	return s
 }
 
-// describe returns a domain's state as "running/booted persistent", "gone" or "" where there is none.
+// describe returns a domain's state as "running/booted persistent", "gone" or "" where
+// there is none.
 func (s *store) describe(uuid string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +67,7 @@ func (s *store) describe(uuid string) string {
 	return text
 }
 
-// of returns what is stored of a domain.
+// of returns the stored state of a domain.
 func (s *store) of(uuid string) arrival {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +113,8 @@ func domState(d *lab.Daemon, uri, uuid string) string {
 	return text
 }
 
-// agrees reports whether what is stored is true: what it leaves out it does not know.
+// agrees reports whether a stored state is true. Members that it leaves out are unknown,
+// and not compared.
 func agrees(stored, actual string) bool {
 	storedState, storedKind, known := strings.Cut(stored, " ")
 	realState, realKind, _ := strings.Cut(actual, " ")
@@ -120,8 +123,8 @@ func agrees(stored, actual string) bool {
 	return storedState == realState && (!hasReason || reason == realReason) && (!known || storedKind == realKind)
 }
 
-// TestStates takes domains of a real libvirtd through their lives: after each step both stores must have the state that is expected, and it
-// must be what the hypervisor says itself.
+// TestStates takes domains of a real libvirtd through their lives. After each step both
+// state stores must have the expected state, and it must be the hypervisor's own answer.
 func TestStates(t *testing.T) {
 	d := lab.Libvirtd(t, lab.Options{})
 	d.Hold(t, lab.Test)

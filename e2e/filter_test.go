@@ -7,8 +7,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// A registration that names a domain gets that domain's events only, and asks the daemon for no
-// more: the daemon's own log says for which domain the callback was registered.
+// A registration that names a domain gets that domain's events only, and virtcast asks
+// the daemon for no more: the daemon's own log has the domain of each callback.
 func TestRegistrationOfOneDomain(t *testing.T) {
 	d := lab.Libvirtd(t, lab.Options{LogFilters: "1:libvirt 3:util 3:object 3:rpc 3:json 3:event"})
 	d.Hold(t, lab.Test)

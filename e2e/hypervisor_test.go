@@ -7,8 +7,9 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 )
 
-// hypervisor starts one that speaks libvirtd's protocol on a unix socket, for what no real one does or does so fast, and
-// returns it with the URI that reaches it. It ends with the test.
+// hypervisor starts a simulated hypervisor with libvirtd's protocol on a unix socket, for
+// behaviour or speed that a real one does not have. It returns the server and its URI.
+// The server ends with the test.
 func hypervisor(t *testing.T, options libvirttest.Options) (h *libvirttest.Server, uri string) {
 	t.Helper()
 	h = libvirttest.NewServer(options)

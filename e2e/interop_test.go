@@ -20,7 +20,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// places are where virtcast publishes in TestInterop: the same events in each. What follows $ is filled in.
+// places are the sinks of virtcast in TestInterop. Each gets the same events. Words that
+// begin with $ are filled in.
 var places = []struct{ name, sink string }{
 	{"nats-structured", `nats: {url: $nats, create: true, content: structured, stream: structured, subject: "structured.$tokens"}`},
 	{"nats-binary", `nats: {url: $nats, create: true, content: binary, stream: binary, subject: "binary.$tokens"}`},
@@ -33,12 +34,14 @@ var places = []struct{ name, sink string }{
 var consumers = []struct {
 	name string
 	run  func(t testing.TB, program string, args ...string) *command.Cmd
-	// program is what run is given.
+	// program is the first argument of run.
 	program string
-	// bus is which places it reads; uncompressed says that it knows gzip and no other compression.
+	// bus tells which places the consumer reads. uncompressed is set if it knows no
+	// compression but gzip.
 	bus          string
 	uncompressed bool
-	// resolution is that of the times which the language's SDK hands out. What is finer is cut off, and compared so.
+	// resolution is the resolution of times in the language's SDK. Times are cut to it
+	// before they are compared.
 	resolution time.Duration
 }{
 	{"java", lab.Java, "ConsumeEvents", "kafka", false, time.Nanosecond},
@@ -48,16 +51,18 @@ var consumers = []struct {
 	{"node", lab.Node, "consume-nats.js", "nats", false, time.Millisecond},
 }
 
-// oddNames are names of domains that an encoding may spoil, and that a real libvirtd takes.
+// oddNames are names of domains that an encoding may spoil, and that a real libvirtd
+// takes.
 var oddNames = []string{
 	"plain", "two words ", "%41 is not A, 100%", `"double", 'single', \back`, "<a>&amp;b", "gäste-ïñtérnet", "虚拟机 🖥 \u202eright to left",
 }
 
-// oddestNames are names that no libvirtd known today lets pass.
+// oddestNames are names that no libvirtd known today accepts.
 var oddestNames = []string{"", "line\nbreak\ttab\x00nul\x7f", "no UTF-8: \xff, \xc3", "\u2028\u2029\ufeff\U0010ffff", "a/b/../c"}
 
-// Clients that nobody here wrote read what was sent: every attribute and the data, in binary and structured mode,
-// from NATS and Kafka, in the order of each key, with the key and from the partition that the Java client would choose.
+// Foreign clients read every attribute and the data of what virtcast sent, in binary and
+// structured mode, from NATS and Kafka. Each key's events are in order, with the right
+// key, and in the partition that the Java client would choose.
 func TestInterop(t *testing.T) {
 	lab.Require(t, "libvirtd", "go", "kafka", "java", "python", "node")
 	broker, server := lab.Kafka(t, lab.KafkaOptions{}), lab.NATS(t, lab.NATSOptions{})
@@ -152,7 +157,8 @@ type printed struct {
 	Time       time.Time
 	Extensions map[string]string
 	Data       any
-	// Key is the record's key, or on NATS the message's subject. Partition is nil on NATS.
+	// Key is the record's key, or on NATS the message's subject. Partition is nil on
+	// NATS.
 	Key       string
 	Partition *int
 }
@@ -174,7 +180,8 @@ func parsePrinted(t *testing.T, output string) []*printed {
 	return all
 }
 
-// awaitEvents waits until a file of JSON lines has as many events as wanted, and returns them.
+// awaitEvents waits until a file of JSON lines has as many events as wanted, and returns
+// them.
 func awaitEvents(t *testing.T, file string, want int) []map[string]any {
 	t.Helper()
 	var events []map[string]any
@@ -203,7 +210,7 @@ func awaitEvents(t *testing.T, file string, want int) []map[string]any {
 	return events
 }
 
-// checkSent checks that the events have what this test is about: every odd name, and a gap.
+// checkSent checks that every odd name and a gap are among the events.
 func checkSent(t *testing.T, sent []map[string]any) {
 	t.Helper()
 	names, gaps := map[string]int{}, 0
@@ -227,8 +234,8 @@ func checkSent(t *testing.T, sent []map[string]any) {
 	}
 }
 
-// expected returns what a program should print of the events, but for the place, with times
-// of a resolution.
+// expected returns the lines that a program should print for the events, without their
+// place, and with times cut to a resolution.
 func expected(sent []map[string]any, resolution time.Duration) []*printed {
 	all := make([]*printed, len(sent))
 	for i, attributes := range sent {
@@ -273,7 +280,8 @@ func natsSubject(first string, e *printed) string {
 	return strings.Join(words, ".")
 }
 
-// byKey returns the events of each partitionkey in their order: across keys there is none.
+// byKey returns the events of each partitionkey in their order: there is no order across
+// keys.
 func byKey(events []*printed) map[string][]*printed {
 	keys := map[string][]*printed{}
 	for _, e := range events {

@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// arrival is what a reader looks at in an event, or in a state from a store.
+// arrival has the members of an event, or of a state from a store, that a reader looks
+// at.
 type arrival struct {
 	uuid, epoch string
 	sequence    uint64 // the domain's
@@ -30,7 +31,8 @@ type arrival struct {
 	connection    string
 }
 
-// newArrival decodes a message with the SDK, in either content mode. One without data is of a domain that is gone.
+// newArrival decodes a message with the SDK, in either content mode. A message without
+// data tells that the domain is gone.
 func newArrival(contentType string, attributes map[string]string, data []byte) (arrival, error) {
 	var e event.Event
 	var err error
@@ -64,7 +66,7 @@ func newArrival(contentType string, attributes map[string]string, data []byte) (
 	return a, nil
 }
 
-// known is what a reader knows of a domain.
+// known is a reader's knowledge of a domain.
 type known struct {
 	epoch      string
 	sequence   uint64
@@ -73,8 +75,8 @@ type known struct {
 	persistent bool
 }
 
-// follow takes in the domain's next event: what any consumer would make of it.
-func (k *known) follow(a arrival) {
+// apply takes in the domain's next event, as any consumer would.
+func (k *known) apply(a arrival) {
 	k.epoch, k.sequence = a.epoch, a.sequence
 	runs := k.exists && k.state != "shutoff"
 	switch a.what {
@@ -118,9 +120,11 @@ type joiner struct {
 	mu      sync.Mutex
 	domains map[string]*known
 	waiting map[string][]arrival // behind a hole, by domain, in order
-	// holes counts the events that had to wait, and states those from the store that were news.
+	// holes counts the events that had to wait. states counts the states from the store
+	// that were news.
 	holes, states int
-	// differs is where the store says something else of a domain than the events up to the same one.
+	// differs has the places where a domain's state in the store contradicts the events up
+	// to the same sequence.
 	differs []string
 }
 
@@ -145,14 +149,14 @@ func (j *joiner) event(a arrival) {
 	switch {
 	case !k.before(a): // It is in the state.
 	case k.precedes(a) && len(j.waiting[a.uuid]) == 0:
-		k.follow(a)
+		k.apply(a)
 	default:
 		j.holes++
 		j.waiting[a.uuid] = append(j.waiting[a.uuid], a)
 	}
 }
 
-// stored takes in what the store has, or has got, of a domain.
+// stored takes in a domain's state from the store.
 func (j *joiner) stored(a arrival) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -172,7 +176,7 @@ func (j *joiner) stored(a arrival) {
 	waiting := j.waiting[a.uuid]
 	for len(waiting) > 0 && (!k.before(waiting[0]) || k.precedes(waiting[0])) {
 		if k.before(waiting[0]) {
-			k.follow(waiting[0])
+			k.apply(waiting[0])
 		}
 		waiting = waiting[1:]
 	}
@@ -203,14 +207,14 @@ func (j *joiner) world() (map[string]known, error) {
 // follower brings messages until ctx ends, and is the only one that calls handle.
 type follower func(ctx context.Context, handle func(arrival)) error
 
-// delayed brings what f brings, each message so much later: as if the store were so much behind.
+// delayed brings the messages of f, each later by lag, as if the store were behind by lag.
 func delayed(f follower, lag time.Duration) follower {
 	type late struct {
 		arrival
 		due time.Time
 	}
 	return func(ctx context.Context, handle func(arrival)) error {
-		queue := make(chan late, 1<<16) // who is slower than that waits
+		queue := make(chan late, 1<<16) // a slower reader waits
 		group, ctx := errgroup.WithContext(ctx)
 		group.Go(func() error {
 			defer close(queue)
@@ -224,15 +228,17 @@ func delayed(f follower, lag time.Duration) follower {
 	}
 }
 
-// bus is where events go, and the store of states beside it. Both subscribe when they are called: to all
-// events or those from now on; to the states that are there, and then those that come.
+// bus is a broker with its events, and the state store beside them. events subscribes to
+// all events or to those from now on; states subscribes to the stored states and then to
+// new ones.
 type bus struct {
 	name   string
 	events func(t *testing.T, all bool) follower
 	states func(t *testing.T) follower
 }
 
-// join makes a reader that comes late and reads until ctx ends. It sees the store as it was lag ago.
+// join makes a late reader, which reads until ctx ends. It sees the store as it was lag
+// ago.
 func (b bus) join(ctx context.Context, t *testing.T, group *errgroup.Group, lag time.Duration) *joiner {
 	t.Helper()
 	j := newJoiner()

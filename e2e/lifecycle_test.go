@@ -6,7 +6,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// What happens to domains of three hypervisors arrives on NATS and on Kafka, in order and once.
+// What happens to domains of three hypervisors arrives on NATS and on Kafka, in order and
+// once.
 func TestLifecycle(t *testing.T) {
 	kafka := lab.Kafka(t, lab.KafkaOptions{})
 	t.Run("test", func(t *testing.T) { testLifecycleTestDriver(t, kafka) })
@@ -98,7 +99,8 @@ func testLifecycleLXC(t *testing.T, kafka *lab.KafkaCluster) {
 	}
 	scenario{
 		kafka: kafka, daemon: d, uri: lab.LXC, domain: &c.Name, uuid: &c.UUID,
-		// While it destroys the container, the driver may notice that the controller has ended, and say so too.
+		// While libvirt's LXC driver destroys the container, it may also notice that the
+		// controller has ended, and then sends an event about that too.
 		sometimes: map[string]string{"destroy": "stopped/failed"},
 		steps: []step{
 			{"define", func(t *testing.T) { c = *lab.Container(t, d, "box") }, []string{"defined/added"}},

@@ -53,7 +53,7 @@ func decodeRecord(r *kgo.Record) (message, error) {
 	return newMessage(contentType, attributes, r.Value)
 }
 
-// newMessage makes an event of what either bus has brought, and validates it.
+// newMessage makes a message of an event from either bus, and validates it.
 func newMessage(contentType string, attributes map[string]string, data []byte) (message, error) {
 	var m message
 	var err error

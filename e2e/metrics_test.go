@@ -12,7 +12,7 @@ import (
 // samples are the values of metrics, by name and labels as they are written.
 type samples map[string]float64
 
-// scrape reads what virtcast says of itself at an address.
+// scrape reads virtcast's metrics at an address.
 func scrape(t *testing.T, addr string) (samples, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)

@@ -16,8 +16,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// TestStateOfMigratingDomain migrates a real guest between two real libvirtds, and back: whoever speaks last, the stores have
-// the state of the host that it is on.
+// TestStateOfMigratingDomain migrates a real guest between two real libvirtds, and back.
+// The stores have the state from the host where the guest is, whichever host's event came
+// last.
 func TestStateOfMigratingDomain(t *testing.T) {
 	lab.Require(t, "libvirtd", "qemu")
 	hosts := []*lab.Daemon{
@@ -83,12 +84,13 @@ func TestStateOfMigratingDomain(t *testing.T) {
 	}
 }
 
-// TestStatesOfMigratingDomains migrates many domains back and forth at random while other things happen to them. Which host's events
-// come first is left to chance.
+// TestStatesOfMigratingDomains migrates many domains back and forth at random while other
+// things happen to them. Chance decides which host's events come first.
 func TestStatesOfMigratingDomains(t *testing.T) {
 	const (
 		domains = 40
-		// rest is between two things that happen to a domain. A real migration takes longer, and no connection is so late.
+		// rest is the pause between two changes of a domain. A real migration takes
+		// longer, and no connection is late by so much.
 		rest = 200 * time.Millisecond
 	)
 	hosts, names := make([]*libvirttest.Server, 2), []string{"host-a", "host-b"}

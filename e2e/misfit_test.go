@@ -9,8 +9,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// What stands in the way of a Kafka sink is said at the start, in one line that names the cure, and the
-// other sink is served.
+// If a Kafka sink cannot work, virtcast logs the reason and the cure at the start, in one
+// line, and still serves the other sink.
 func TestKafkaMisfits(t *testing.T) {
 	pki := lab.NewPKI(t)
 	secured := lab.Kafka(t, lab.KafkaOptions{
@@ -70,7 +70,8 @@ func TestKafkaMisfits(t *testing.T) {
 	}
 }
 
-// misfit returns nil once virtcast's log says, in one line, why the sink log takes nothing.
+// misfit returns nil once virtcast's log has one line with the reason why the sink "log"
+// takes no events.
 func misfit(v *lab.VirtcastProcess, want []string) error {
 	for text := range strings.Lines(v.Log()) {
 		var line struct{ Msg, Sink, Err string }

@@ -7,8 +7,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// What happens while the broker is down, or just before virtcast is killed, arrives in order
-// and once when they are back.
+// Events that occur while the broker is down, or just before virtcast is killed, arrive
+// in order and once when both are back.
 func TestOutages(t *testing.T) {
 	d := lab.Libvirtd(t, lab.Options{})
 	d.Hold(t, lab.Test)
@@ -36,8 +36,8 @@ func TestOutages(t *testing.T) {
 
 	server.Kill(t)
 	virsh("start", "suspend")
-	// What virtcast has not recorded when it dies is lost to it. When it has, nothing
-	// tells from outside while there is no broker.
+	// An event that virtcast has not recorded when it dies is lost. Without a broker,
+	// nothing outside shows whether virtcast has recorded an event.
 	time.Sleep(quiet)
 	v.Kill9(t)
 	v.Start(t)

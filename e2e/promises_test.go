@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// checkPromises checks what is promised of every stream, whatever is in it: ids that
-// occur once, sequences without holes, and attributes that agree with each other.
+// checkPromises checks the promises for every stream: ids that occur once, sequences
+// without holes, and attributes that agree with each other.
 func checkPromises(t *testing.T, messages []message) {
 	t.Helper()
 	ids, msgIDs := map[string]bool{}, map[string]bool{}
@@ -40,8 +40,8 @@ func checkPromises(t *testing.T, messages []message) {
 	}
 }
 
-// follows checks that a sequence of 20 digits, if the attribute is one, counts from 1 within
-// its key without holes.
+// follows checks that a sequence of 20 digits, if the attribute is one, counts from 1
+// within its key without holes.
 func follows(t *testing.T, m message, attribute string, last map[string]uint64, key string) {
 	t.Helper()
 	text := extension(m, attribute)

@@ -12,8 +12,9 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// The commands of docs/kafka.md give virtcast and its consumers every right that they need, on a broker that
-// gives none by itself: to publish to a topic that exists, to make topics, for events and for states, and to read.
+// The commands of docs/kafka.md give virtcast and its consumers every right that they
+// need, on a broker that gives none by itself. They need to publish to a topic that
+// exists, to create topics for events and for states, and to read.
 func TestKafkaRights(t *testing.T) {
 	lab.Require(t, "libvirtd", "go", "kafka")
 	broker := lab.Kafka(t, lab.KafkaOptions{ACLs: true, Users: map[string]string{"virtcast": "secret", "inventory": "secret"}})
@@ -56,7 +57,8 @@ func TestKafkaRights(t *testing.T) {
 	}
 }
 
-// aclCommands returns the arguments of each kafka-acls.sh in docs/kafka.md, with @ for the address, see [lab.KafkaCluster.Tool].
+// aclCommands returns the arguments of each kafka-acls.sh in docs/kafka.md, with @ for
+// the address, see [lab.KafkaCluster.Tool].
 func aclCommands(t *testing.T) [][]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/kafka.md")

@@ -9,7 +9,7 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// step does something to a domain and says which events follow.
+// step does something to a domain, and has the events that must follow.
 type step struct {
 	name string
 	do   func(t *testing.T)
@@ -24,12 +24,13 @@ type scenario struct {
 	// domain is the name and uuid the UUID; both may be set by the first step.
 	domain, uuid *string
 	steps        []step
-	// sometimes is, by the name of a step, an event that the hypervisor may send among those that follow it, or not.
+	// sometimes is an event, by the name of a step, that the hypervisor may or may not
+	// send among those that follow the step.
 	sometimes map[string]string
 }
 
-// run runs virtcast on the daemon with a NATS and a Kafka sink, takes the steps one after another, and checks what
-// has arrived on NATS after each, and on both at the end.
+// run runs virtcast on the daemon with a NATS and a Kafka sink and takes the steps one
+// after another. It checks the events on NATS after each step, and on both at the end.
 func (s scenario) run(t *testing.T) {
 	t.Helper()
 	s.daemon.Hold(t, s.uri)

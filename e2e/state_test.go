@@ -17,8 +17,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// stateSetup runs virtcast on hypervisors with both sinks and the stores beside them, and returns how to read
-// both, the address of the metrics, and the process.
+// stateSetup runs virtcast on hypervisors with both sinks and their state stores. It
+// returns the buses to read, the address of the metrics, and the process.
 func stateSetup(t *testing.T, connections ...connection) (buses []bus, metrics string, v *lab.VirtcastProcess) {
 	t.Helper()
 	server, kafka := lab.NATS(t, lab.NATSOptions{}), lab.Kafka(t, lab.KafkaOptions{})
@@ -41,7 +41,7 @@ func stateSetup(t *testing.T, connections ...connection) (buses []bus, metrics s
 	return []bus{natsBus(t, server.URL), kafkaBus(kafka.Bootstrap(), "virt.events")}, metrics, v
 }
 
-// awaitStored waits until everything that was recorded is where it belongs.
+// awaitStored waits until every recorded event is in the sinks and in the state stores.
 func awaitStored(t *testing.T, metrics string) {
 	t.Helper()
 	lab.Eventually(t, lab.Patience, func() error {
@@ -60,8 +60,8 @@ func churnDomain(n int) (name string, uuid schema.UUID) {
 	return fmt.Sprintf("vm-%d", n), schema.UUID{0: 0xc0, 6: 0x40, 8: 0x80, 15: byte(n)}
 }
 
-// churn lets domains come, live and go at random until ctx ends, and returns how many actions there were. What the hypervisor refuses
-// does not count.
+// churn defines, runs and removes domains at random until ctx ends. It returns the number
+// of actions, without those that the hypervisor refused.
 func churn(ctx context.Context, h *libvirttest.Server, domains int) (actions int) {
 	for n := range domains {
 		if _, err := h.Define(churnDomain(n)); err == nil {
@@ -110,9 +110,10 @@ func unnumbered(world map[string]known) map[string]known {
 	return all
 }
 
-// TestJoinLate lets readers join while domains come and go: each subscribes to the events, reads the store, and must end with the
-// world that a reader of all events has, and that the hypervisor has, with no hole. Every other reader sees the store as it was a while ago,
-// so that holes do occur.
+// TestJoinLate lets readers join while domains come and go. Each reader subscribes to the
+// events, then reads the store. At the end it must have no hole, and the same domains as
+// a reader of all events and as the hypervisor. Every other reader sees the store as it
+// was a while ago, so that holes do occur.
 func TestJoinLate(t *testing.T) {
 	const domains, joins = 40, 5
 	h, uri := hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: "kvm01.example.com"})
@@ -183,8 +184,9 @@ func TestJoinLate(t *testing.T) {
 	}
 }
 
-// TestStatesSurviveKills kills virtcast with -9 while its stores are behind, again and again: no store goes back to an older state, and
-// both end with the states that the hypervisor has.
+// TestStatesSurviveKills kills virtcast with SIGKILL while its state stores are behind,
+// again and again. No store goes back to an older state, and both end with the
+// hypervisor's own states.
 func TestStatesSurviveKills(t *testing.T) {
 	const domains, kills = 40, 6
 	h, uri := hypervisor(t, libvirttest.Options{Flavor: libvirttest.FlavorQEMU, Hostname: "kvm01.example.com"})
@@ -204,7 +206,8 @@ func TestStatesSurviveKills(t *testing.T) {
 			}
 			continue
 		}
-		// What happens while virtcast is down is lost to it: only what is recorded can be compared.
+		// Events that occur while virtcast is down are lost: only recorded ones can be
+		// compared.
 		awaitRecorded(t, metrics)
 		v.Kill9(t)
 		v.Start(t)
@@ -237,7 +240,8 @@ func TestStatesSurviveKills(t *testing.T) {
 	}
 }
 
-// awaitRecorded waits until virtcast has recorded what there was to read.
+// awaitRecorded waits until virtcast has recorded every event that the hypervisor has
+// sent.
 func awaitRecorded(t *testing.T, metrics string) {
 	t.Helper()
 	last := -1.0

@@ -79,8 +79,8 @@ func (s *stream) of(uuid string) []string {
 	return got
 }
 
-// expect waits until a domain has as many events as wanted, and fails the test unless they
-// are exactly these.
+// expect waits until a domain has as many events as wanted, and fails the test unless
+// they are exactly the wanted ones.
 func (s *stream) expect(t *testing.T, uuid string, want []string) {
 	t.Helper()
 	deadline := time.Now().Add(lab.Patience)
@@ -99,8 +99,9 @@ func (s *stream) expect(t *testing.T, uuid string, want []string) {
 	}
 }
 
-// allow waits for a little while and returns what is wanted of a domain with one more event among the last n, if that is
-// what has come, or else what is wanted as it is.
+// allow waits for a little while. If one more event of a domain has come, among the last
+// n, it returns the wanted events with that event; otherwise it returns the wanted
+// events.
 func (s *stream) allow(t *testing.T, uuid string, want []string, n int, more string) []string {
 	t.Helper()
 	for deadline := time.Now().Add(2 * quiet); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {

@@ -13,8 +13,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// readTopic returns the first n records of a topic, in order in each partition, and fails the test if there are
-// more or they do not come.
+// readTopic returns the first n records of a topic, in order in each partition, and fails
+// the test if there are more or they do not come.
 func readTopic(t *testing.T, brokers []string, topic string, n int) []*kgo.Record {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic),
@@ -40,8 +40,8 @@ func readTopic(t *testing.T, brokers []string, topic string, n int) []*kgo.Recor
 	}
 }
 
-// sameOnKafka checks that a topic holds the events of the stream: the same ids, attributes and data, to
-// the byte, in the order of each key, which is the partitionkey.
+// sameOnKafka checks that a topic holds the events of the stream: the same ids,
+// attributes and data, to the byte, in the order of each key, which is the partitionkey.
 func sameOnKafka(t *testing.T, messages []message, brokers []string, topic string) {
 	t.Helper()
 	onNATS, onKafka := map[string][]message{}, map[string][]message{}

@@ -8,7 +8,7 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// Every way to reach a daemon either brings events, or says why it cannot.
+// Every way to reach a daemon either brings events, or virtcast logs why it cannot.
 func TestTransports(t *testing.T) {
 	lab.Require(t, "libvirtd", "sasl", "sshd")
 	pki := lab.NewPKI(t)

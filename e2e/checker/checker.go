@@ -13,8 +13,8 @@ type Event struct {
 	ID            int
 }
 
-// Checker takes in what was sent, then what was read, and judges it. It keeps some 200 bytes for each event. Not for
-// concurrent use.
+// Checker takes in the events that were sent, then the records that were read, and judges
+// them. It keeps some 200 bytes for each event. It is not for concurrent use.
 type Checker struct {
 	partition func(key string) int
 	sent      map[string][]Event // by subject, in order
@@ -35,7 +35,7 @@ type (
 	}
 )
 
-// source is what was read of one source in one epoch.
+// source has the events that were read of one source in one epoch.
 type source struct {
 	count, max uint64 // of different sequences, and the highest
 	seen       set
@@ -48,7 +48,7 @@ type place struct {
 	sequence, domainSequence uint64
 }
 
-// stream is what was read of one subject at one source in one epoch.
+// stream has the events that were read of one subject at one source in one epoch.
 type stream struct {
 	count, max uint64
 	seen       set
@@ -68,11 +68,12 @@ func (s *set) add(n uint64) bool {
 	return fresh
 }
 
-// maxNumber bounds the numbers of events: more are taken for damage, not for a reason to allocate.
+// maxNumber bounds the numbers of events: more are taken for damage, not for a reason to
+// allocate.
 const maxNumber = 1 << 28
 
-// New returns a checker. The partition of a key is what partition says; if that is nil, a key must
-// keep to the partition of its first record.
+// New returns a checker. partition returns the right partition of a key. If partition is
+// nil, all records of a key must be in the partition of the key's first record.
 func New(partition func(key string) int) *Checker {
 	return &Checker{
 		partition: partition, sent: map[string][]Event{}, matched: map[string]int{}, streams: map[streamKey]*stream{}, sources: map[sourceKey]*source{},
@@ -80,8 +81,9 @@ func New(partition func(key string) int) *Checker {
 	}
 }
 
-// Sent notes the next event that was sent about a subject, before the first Read. Once anything was sent, everything that is read about
-// subjects must have been, at one source and in one epoch.
+// Sent notes the next event that was sent about a subject. All calls of Sent come before
+// the first Read. If there was any call, every event that is read about a subject must
+// have been sent, at one source and in one epoch.
 func (c *Checker) Sent(subject string, e Event) {
 	c.sent[subject] = append(c.sent[subject], e)
 	c.events++
@@ -99,8 +101,8 @@ func (c *Checker) ReadAll(r io.Reader) error {
 	return lines.Err()
 }
 
-// Read takes in one record, in the order of its partition. An error says that the line cannot be judged: it is no event, or
-// the reader itself has lost the order.
+// Read takes in one record, in the order of its partition. It returns an error if the
+// line cannot be judged: the line is no event, or the reader itself has lost the order.
 func (c *Checker) Read(text []byte) error {
 	r, err := parse(text)
 	if err != nil {
@@ -142,7 +144,8 @@ func (c *Checker) place(r *record) {
 	}
 }
 
-// identify judges the id and the source's sequence. It returns false for one of several events with the same numbers.
+// identify judges the id and the source's sequence. It returns false for one of several
+// events with the same numbers.
 func (c *Checker) identify(src *source, r *record) bool {
 	here := place{r.Subject, r.sequence, r.domainSequence}
 	first, known := src.ids[r.ID]

@@ -86,7 +86,7 @@ func (e entry) line(offset int, whole bool) string {
 	return string(text)
 }
 
-// judge gives a topic to a checker; told says whether it knows what was sent.
+// judge gives a topic to a checker; told is set if the checker gets the sent events too.
 func judge(t *testing.T, entries []entry, told, whole bool) Report {
 	t.Helper()
 	c := New(home)
@@ -285,7 +285,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// Without a function, a key's first record says where the others belong.
+// Without a func for the partitions, all records of a key belong in the partition of its
+// first one.
 func TestOnePartitionPerKey(t *testing.T) {
 	c := New(nil)
 	for n := range 3 {

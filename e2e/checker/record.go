@@ -16,7 +16,7 @@ type line struct {
 	Value     json.RawMessage
 }
 
-// attributes are those that are looked at.
+// attributes are the attributes of an event that are judged.
 type attributes struct {
 	ID             string `json:"id"`
 	Source         string `json:"source"`
@@ -27,7 +27,7 @@ type attributes struct {
 	DomainSequence string `json:"domainsequence"`
 }
 
-// data is what is looked at of an event's data.
+// data has the members of an event's data that are judged.
 type data struct {
 	Domain struct {
 		UUID string

@@ -6,18 +6,20 @@ import (
 	"strings"
 )
 
-// Report is a judgement. Every fault counts once for each event, in one field, but for a lost one that
-// leaves a hole in its source's sequence too.
+// Report is a judgement. A fault of an event is counted once, in one field. Only a lost
+// event may be counted twice: its source's sequence has a hole too.
 type Report struct {
 	// Sent and Read count events, the others what they were spread over.
 	Sent, Read                         int
 	Streams, Keys, Partitions, Sources int
 
-	// Lost are events that were sent, or that later ones of their stream prove, and were not read.
+	// Lost are events that were not read although they were sent, or although later
+	// events of their stream prove that they exist.
 	Lost int
 	// Holes are the missing sequences of sources, below the highest that was read.
 	Holes int
-	// Repeated are events that were read again, in all their numbers the same, with the same id: what a consumer can drop.
+	// Repeated are events that were read again, in all their numbers the same, with the
+	// same id: what a consumer can drop.
 	Repeated int
 	// Clashing are ids or numbers that name two events.
 	Clashing int
@@ -25,7 +27,8 @@ type Report struct {
 	Disordered int
 	// Misplaced are events in the wrong partition.
 	Misplaced int
-	// Altered are events with another content than was sent, Foreign ones that were not sent.
+	// Altered are events whose content is not the one that was sent. Foreign are events
+	// that were not sent.
 	Altered, Foreign int
 
 	// Examples describe the first faults.

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// waitDelay is how long a program's output may stay open behind its end: a process that it
-	// has left behind may hold it open for ever.
+	// waitDelay is how long a program's output may stay open behind its end: a process
+	// that it has left behind may hold it open for ever.
 	waitDelay = 5 * time.Second
 	// maxName bounds the arguments in an error.
 	maxName = 400
 )
 
-// Cmd is a program to be run once. What [exec.Cmd] has to be set, such as Dir, Env and Stdin,
-// is set before Start.
+// Cmd is a program to be run once. What [exec.Cmd] has to be set, such as Dir, Env and
+// Stdin, is set before Start.
 type Cmd struct {
 	*exec.Cmd
 
@@ -45,7 +45,8 @@ func (e *DeadlineError) Error() string {
 		e.Command, e.Within, e.Started.Format(clock), e.Started.Add(e.Within).Format(clock))
 }
 
-// New returns a command that has to end within a time from its start, and before ctx ends.
+// New returns a command that has to end within a time from its start, and before ctx
+// ends.
 func New(ctx context.Context, within time.Duration, name string, args ...string) *Cmd {
 	ctx, cancel := context.WithCancel(ctx)
 	c := &Cmd{Cmd: exec.CommandContext(ctx, name, args...), within: within, cancel: cancel}
@@ -81,8 +82,8 @@ func (c *Cmd) Start() error {
 	return nil
 }
 
-// Wait waits until the program has ended. The error is a [*DeadlineError] if it was killed
-// at its deadline.
+// Wait waits until the program has ended. The error is a [*DeadlineError] if it was
+// killed at its deadline.
 func (c *Cmd) Wait() error {
 	err := c.Cmd.Wait()
 	if c.timer != nil {

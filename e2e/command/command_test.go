@@ -40,7 +40,8 @@ func TestNotFound(t *testing.T) {
 	}
 }
 
-// A program that hangs is killed at its deadline with all that it has started, and is named.
+// A program that hangs is killed at its deadline with all that it has started, and is
+// named.
 func TestDeadline(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	script := `sleep 1000 & echo $! >"$1"; wait`

@@ -8,8 +8,8 @@ import (
 )
 
 // dieWithParent has the kernel kill the program when this process dies. The signal comes
-// when the thread that started the program ends; Go ends a thread only with a goroutine that
-// is locked to it.
+// when the thread that started the program ends; Go ends a thread only with a goroutine
+// that is locked to it.
 func dieWithParent(cmd *exec.Cmd) { attributes(cmd).Pdeathsig = syscall.SIGKILL }
 
 // ownGroup puts the program into a process group of its own.

@@ -7,7 +7,8 @@ import (
 	"os/exec"
 )
 
-// Where there is no such signal, and maybe no process groups, only the program itself is killed.
+// Where there is no such signal, and maybe no process groups, only the program itself is
+// killed.
 
 func dieWithParent(*exec.Cmd) {}
 

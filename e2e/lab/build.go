@@ -15,7 +15,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// buildTimeout bounds the build of a program, with whatever it depends on, on a busy machine.
+// buildTimeout bounds the build of a program, with whatever it depends on, on a busy
+// machine.
 const buildTimeout = 8 * time.Minute
 
 // build builds a main package of this module or of one that it depends on and

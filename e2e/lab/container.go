@@ -10,8 +10,8 @@ import (
 
 // ContainerDomain is a defined LXC domain that runs a shell of busybox.
 type ContainerDomain struct {
-	// Name and UUID are the domain's. The name has the daemon's id at its end, since control
-	// groups are named by it and common to all daemons.
+	// Name and UUID are the domain's. The name has the daemon's id at its end, since
+	// control groups are named by it and common to all daemons.
 	Name, UUID string
 
 	daemon *Daemon
@@ -23,8 +23,8 @@ const containerXML = `<domain type='lxc'><name>%s</name><memory unit='MiB'>32</m
 <devices><filesystem type='mount'><source dir='%s'/><target dir='/'/></filesystem><console type='pty'/></devices></domain>
 `
 
-// Container defines a container on the daemon's lxc driver; it does not start it. It needs a
-// privileged daemon.
+// Container defines a container on the daemon's lxc driver; it does not start it. It
+// needs a privileged daemon.
 func Container(t testing.TB, d *Daemon, name string) *ContainerDomain {
 	t.Helper()
 	Require(t, "lxc")
@@ -80,8 +80,9 @@ func (c *ContainerDomain) Virsh(t testing.TB, command string, args ...string) st
 	return c.daemon.Virsh(t, LXC, append([]string{command, c.Name}, args...)...)
 }
 
-// endInit waits until the first child of a controller is what the container runs, and no more the controller's
-// own preparation of it, and kills it.
+// endInit kills the first child of a controller. Before, it waits until that child runs
+// the container's program: at first the child is the controller's own code, which
+// prepares the container.
 const endInit = `
 while :; do
 	init=$(cat "/proc/$1/task/$1/children")
@@ -90,20 +91,22 @@ while :; do
 done
 exec kill -9 $init`
 
-// EndInit ends the container's first process, as if it had come to its end.
+// EndInit kills the container's first process, which ends the container as if from
+// inside.
 func (c *ContainerDomain) EndInit(t testing.TB) {
 	t.Helper()
 	c.daemon.Run(t, "/bin/sh", "-c", endInit, "kill", c.controller(t))
 }
 
-// KillController kills libvirt_lxc, the process that looks after the container, with SIGKILL.
+// KillController kills libvirt_lxc, the process that looks after the container, with
+// SIGKILL.
 func (c *ContainerDomain) KillController(t testing.TB) {
 	t.Helper()
 	c.daemon.Run(t, "/bin/sh", "-c", `kill -9 "$1"`, "kill", c.controller(t))
 }
 
-// controller returns the controller's pid in the daemon's namespace, which is what the
-// domain's id is.
+// controller returns the controller's pid in the daemon's namespace; it is the domain's
+// id.
 func (c *ContainerDomain) controller(t testing.TB) string {
 	t.Helper()
 	return c.Virsh(t, "domid")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// removeControlGroups removes the empty control groups that killed containers
-// leave behind. They carry the daemon's id, since container names do.
+// removeControlGroups removes the empty control groups that killed containers leave
+// behind. Their names have the daemon's id in them, since the containers' names have.
 func (d *Daemon) removeControlGroups(t testing.TB) {
 	t.Helper()
 	for _, pattern := range []string{"/sys/fs/cgroup/*/machine/lxc-*", "/sys/fs/cgroup/machine/lxc-*"} {
@@ -25,8 +25,8 @@ func (d *Daemon) removeControlGroups(t testing.TB) {
 	}
 }
 
-// removeControlGroup removes a group, its children first. What is still in use is left alone:
-// an empty group costs nothing.
+// removeControlGroup removes a group, its children first. A group that is still in use is
+// left alone: an empty group costs nothing.
 func removeControlGroup(group string) {
 	var dirs []string
 	_ = filepath.WalkDir(group, func(path string, entry fs.DirEntry, err error) error {

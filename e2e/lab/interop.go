@@ -9,16 +9,18 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// JavaClasses returns the class path of the Java programs of e2e/interop: the official Kafka client, the
-// CloudEvents SDK, and the programs themselves. It fetches and compiles what is not there yet.
+// JavaClasses returns the class path of the Java programs of e2e/interop: the official
+// Kafka client, the CloudEvents SDK, and the programs themselves. It fetches and compiles
+// what is not there yet.
 func JavaClasses(t testing.TB) string {
 	t.Helper()
 	Require(t, "java")
 	return interop(t, "java")
 }
 
-// Java returns a command that runs a Java program of e2e/interop, given as the name of its class. It ends with
-// the test; where its input comes from and its output goes to is the caller's to set.
+// Java returns a command that runs a Java program of e2e/interop, given as the name of
+// its class. It ends with the test; where its input comes from and its output goes to is
+// the caller's to set.
 func Java(t testing.TB, class string, args ...string) *command.Cmd {
 	t.Helper()
 	return command.New(t.Context(), toolTimeout, "java", append([]string{
@@ -26,8 +28,9 @@ func Java(t testing.TB, class string, args ...string) *command.Cmd {
 	}, args...)...)
 }
 
-// Python returns a command that runs a Python program of e2e/interop, given as the name of its file, in a
-// virtual environment with the packages that it needs, which is made first if it is not there.
+// Python returns a command that runs a Python program of e2e/interop, given as the name
+// of its file, in a virtual environment with the packages that it needs, which is made
+// first if it is not there.
 func Python(t testing.TB, file string, args ...string) *command.Cmd {
 	t.Helper()
 	Require(t, "python")
@@ -41,16 +44,16 @@ func Python(t testing.TB, file string, args ...string) *command.Cmd {
 	return cmd
 }
 
-// Node returns a command that runs a JavaScript program of e2e/interop, given as the name of its file. It fetches
-// the packages first if they are not there.
+// Node returns a command that runs a JavaScript program of e2e/interop, given as the name
+// of its file. It fetches the packages first if they are not there.
 func Node(t testing.TB, file string, args ...string) *command.Cmd {
 	t.Helper()
 	Require(t, "node")
 	return command.New(t.Context(), toolTimeout, "node", append([]string{filepath.Join(interop(t, "node"), file)}, args...)...)
 }
 
-// Output runs a command and returns what it prints. The test fails with the command's error
-// output if it does not end with 0, or not within its deadline.
+// Output runs a command and returns what it prints. The test fails with the command's
+// error output if it does not end with 0, or not within its deadline.
 func Output(t testing.TB, cmd *command.Cmd) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -14,13 +14,13 @@ const (
 	jobGrace = 3 * time.Second
 )
 
-// jobs are the commands of virsh that wait for a job, each with a func that asks the daemon
-// whether the job is done. The daemon's state decides, not the end of virsh: virsh 9.0 hangs
-// for ever if the job is done very soon, since its worker then asks the main loop to stop
-// before the main loop has started.
+// jobs are the commands of virsh that wait for a job, each with a func that asks the
+// daemon whether the job is done. The daemon's state decides, not the end of virsh: virsh
+// 9.0 hangs for ever if the job is done very soon, since its worker then asks the main
+// loop to stop before the main loop has started.
 //
-// The first argument without a leading dash is the domain, the second one the file: options
-// that take a value come behind them, or are written as --option=value.
+// The first argument without a leading dash is the domain, the second one the file:
+// options that take a value come behind them, or are written as --option=value.
 var jobs = map[string]func(v virsh, args []string) (done bool, err error){
 	"save":        domainHasLeft,
 	"managedsave": domainHasLeft,
@@ -28,8 +28,8 @@ var jobs = map[string]func(v virsh, args []string) (done bool, err error){
 	"dump":        domainIsDumped,
 }
 
-// job runs a command that waits for a job. It returns what virsh has printed once virsh has
-// ended, or was killed since the job is done and virsh hangs.
+// job runs a command that waits for a job. It returns what virsh has printed once virsh
+// has ended, or was killed since the job is done and virsh hangs.
 func (v virsh) job(args ...string) (string, error) {
 	r, err := v.start(args...)
 	if err != nil {

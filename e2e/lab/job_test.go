@@ -12,8 +12,9 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// hangingVirsh puts a virsh first in the PATH that hangs instead of ending, as virsh 9.0 does
-// sometimes: with a command that waits for a job, behind its end or, with "before", before its begin.
+// hangingVirsh puts a virsh first in the PATH that hangs instead of ending, as virsh 9.0
+// does sometimes: with a command that waits for a job, behind its end or, with "before",
+// before its begin.
 func hangingVirsh(t *testing.T, when string) {
 	t.Helper()
 	real, err := exec.LookPath("virsh")

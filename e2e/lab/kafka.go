@@ -17,15 +17,18 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// KafkaOptions say what a Kafka cluster is like. The zero value: one broker that lets in everybody.
+// KafkaOptions say what a Kafka cluster is like. The zero value: one broker that lets in
+// everybody.
 type KafkaOptions struct {
-	// Brokers is the number of brokers, each of them a controller too; 0 means 1. With three, the
-	// topics of the cluster itself have three replicas.
+	// Brokers is the number of brokers, each of them a controller too; 0 means 1. With
+	// three, the topics of the cluster itself have three replicas.
 	Brokers int
 	// Users are those who may log in, by SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN, with
-	// their passwords. Where there are any, nobody else gets in at [KafkaCluster.Bootstrap].
+	// their passwords. Where there are any, nobody else gets in at
+	// [KafkaCluster.Bootstrap].
 	Users map[string]string
-	// ACLs takes all rights from Users, until Config or [KafkaCluster.Tool] gives them some.
+	// ACLs takes all rights from Users, until Config or [KafkaCluster.Tool] gives them
+	// some.
 	ACLs bool
 	// PKI makes clients talk TLS with the server's certificate.
 	PKI *PKI
@@ -37,7 +40,8 @@ type KafkaOptions struct {
 	HeapMB int
 }
 
-// KafkaCluster is a cluster of real Kafka brokers on ports of 127.0.0.1 that survive restarts.
+// KafkaCluster is a cluster of real Kafka brokers on ports of 127.0.0.1 that survive
+// restarts.
 type KafkaCluster struct {
 	brokers []*kafkaBroker
 	jars    string // what java's class path is
@@ -55,8 +59,9 @@ type kafkaBroker struct {
 // kafkaClusterID is the id of every cluster of the lab; it only has to be well-formed.
 const kafkaClusterID = "dmlydGNhc3QtbGFiMDAwMA"
 
-// Kafka starts a Kafka cluster in KRaft mode, waits until it serves clients, and kills it when the test ends.
-// A broker takes some 5 s to start on a machine that is not busy, and about 400 MB.
+// Kafka starts a Kafka cluster in KRaft mode, waits until it serves clients, and kills it
+// when the test ends. A broker takes some 5 s to start on a machine that is not busy, and
+// about 400 MB.
 func Kafka(t testing.TB, opts KafkaOptions) *KafkaCluster {
 	t.Helper()
 	Require(t, "kafka")
@@ -101,8 +106,8 @@ func Kafka(t testing.TB, opts KafkaOptions) *KafkaCluster {
 // kafkaJars fetches Kafka, unless it is there, and returns the directory with its jars.
 func kafkaJars() (string, error) { return fetch("kafka") }
 
-// fetch runs the script of a directory of e2e that fetches foreign programs, and returns what
-// it prints: where they are.
+// fetch runs the script fetch.sh of a directory of e2e, which fetches foreign programs.
+// It returns the script's output: the place of the programs.
 func fetch(of string, args ...string) (string, error) {
 	root, err := moduleRoot()
 	if err != nil {
@@ -125,8 +130,8 @@ func (c *KafkaCluster) Bootstrap() []string {
 	return addrs
 }
 
-// Internal returns where the brokers talk to each other: without TLS, without a password, and with
-// every right, whatever clients have to do.
+// Internal returns the addresses at which the brokers talk to each other. Clients have
+// every right there, without TLS and without a password.
 func (c *KafkaCluster) Internal() []string {
 	addrs := make([]string, len(c.brokers))
 	for i, b := range c.brokers {
@@ -169,15 +174,17 @@ func (c *KafkaCluster) java(option string, args ...string) []string {
 	}, args...)
 }
 
-// Tool runs one of Kafka's own command line tools, given as the name of its class (such as
-// org.apache.kafka.tools.AclCommand) and arguments, where @ is replaced by the addresses of
+// Tool runs one of Kafka's own command line tools, given as the name of its class (such
+// as org.apache.kafka.tools.AclCommand) and arguments, where @ is replaced by the
+// addresses of
 // [KafkaCluster.Internal]. It returns what the tool prints.
 func (c *KafkaCluster) Tool(t testing.TB, class string, args ...string) string {
 	t.Helper()
 	return c.tool(t, "-XX:TieredStopAtLevel=1", class, args) // starts sooner
 }
 
-// Measure is Tool for a tool that measures how fast something is: its code is optimised while it runs.
+// Measure is Tool for a tool that measures how fast something is: its code is optimised
+// while it runs.
 func (c *KafkaCluster) Measure(t testing.TB, class string, args ...string) string {
 	t.Helper()
 	return c.tool(t, "-XX:+TieredCompilation", class, args)
@@ -218,7 +225,8 @@ func (c *KafkaCluster) launch(t testing.TB, n int) {
 	}
 }
 
-// Start starts a broker that has ended, on its old ports with its old data, and waits until it serves clients.
+// Start starts a broker that has ended, on its old ports with its old data, and waits
+// until it serves clients.
 func (c *KafkaCluster) Start(t testing.TB, n int) {
 	t.Helper()
 	c.launch(t, n)
@@ -254,8 +262,8 @@ func (c *KafkaCluster) Restart(t testing.TB, n int) {
 	c.Start(t, n)
 }
 
-// Pause stops a broker's process without ending it (SIGSTOP): it neither answers nor closes its
-// connections. Resume lets it go on.
+// Pause stops a broker's process without ending it (SIGSTOP): it neither answers nor
+// closes its connections. Resume lets it go on.
 func (c *KafkaCluster) Pause(t testing.TB, n int) {
 	t.Helper()
 	c.signal(t, n, syscall.SIGSTOP)
@@ -288,9 +296,10 @@ func (b *kafkaBroker) config() string { return filepath.Join(b.dir, "server.prop
 func (b *kafkaBroker) data() string   { return filepath.Join(b.dir, "data") }
 func (b *kafkaBroker) log() string    { return filepath.Join(b.dir, "kafka.log") }
 
-// freeAddrs returns different addresses of the loopback on which nobody listens now. Their ports are
-// below those that the system gives to clients: a client that dials a port of those while its server is down
-// may be connected to itself, and then the server cannot start.
+// freeAddrs returns different addresses of the loopback on which nobody listens now.
+// Their ports are below the range that the system gives to clients. If a client dials a
+// port of that range while its server is down, the client may be connected to itself, and
+// then the server cannot start.
 func freeAddrs(n int) (addrs []string, err error) {
 	var listeners []io.Closer
 	defer func() {

@@ -63,7 +63,8 @@ func producer(t *testing.T, c *lab.KafkaCluster, transport *kafka.Transport) fun
 	}
 }
 
-// Clients must show a certificate and a password, and have the rights that they were given.
+// Clients must show a certificate and a password, and have only the rights that an ACL
+// gives them.
 func TestKafkaSecurity(t *testing.T) {
 	pki := lab.NewPKI(t)
 	c := lab.Kafka(t, lab.KafkaOptions{

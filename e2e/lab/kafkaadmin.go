@@ -53,8 +53,8 @@ func (c *KafkaCluster) CreateTopic(t testing.TB, topic KafkaTopic) {
 	})
 }
 
-// Leader returns the number of the broker that leads a partition, as all other methods count them. It waits
-// until there is one that runs.
+// Leader returns the index of the broker that leads a partition, as all other methods
+// count brokers. It waits until the partition has a leader that runs.
 func (c *KafkaCluster) Leader(t testing.TB, topic string, partition int) int {
 	t.Helper()
 	leader := -1
@@ -106,7 +106,7 @@ func (c *KafkaCluster) partitions(ctx context.Context, topic string) ([]kafka.Pa
 	return partitions, err
 }
 
-// serves returns nil if a broker runs, has left the shadow of its start, and sees every broker that runs.
+// serves returns nil if a broker runs, answers, and sees every other broker that runs.
 func (c *KafkaCluster) serves(ctx context.Context, n int) error {
 	b := c.brokers[n]
 	if !b.running() {
@@ -130,8 +130,8 @@ func (c *KafkaCluster) serves(ctx context.Context, n int) error {
 	})
 }
 
-// admin calls do with a client of one broker after another until it returns nil. Brokers that have ended
-// are left out; one that is paused costs a few seconds.
+// admin calls do with a client of one broker after another until it returns nil. Brokers
+// that have ended are left out; one that is paused costs a few seconds.
 func (c *KafkaCluster) admin(ctx context.Context, brokers []*kafkaBroker, do func(context.Context, *kafka.Client) error) error {
 	err := errors.New("no broker runs")
 	for _, b := range brokers {
@@ -145,7 +145,7 @@ func (c *KafkaCluster) admin(ctx context.Context, brokers []*kafkaBroker, do fun
 	return err
 }
 
-// ask calls do with a client of a broker that knows nothing yet.
+// ask calls do with a new client of a broker, which has no metadata in its cache.
 func (b *kafkaBroker) ask(ctx context.Context, do func(context.Context, *kafka.Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

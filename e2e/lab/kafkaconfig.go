@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// properties returns the configuration of a broker. Each has three listeners: CLIENT for clients,
-// INTERNAL for the other brokers and the lab, CONTROLLER for the quorum.
+// properties returns the configuration of a broker. Each has three listeners: CLIENT for
+// clients, INTERNAL for the other brokers and the lab, CONTROLLER for the quorum.
 func (c *KafkaCluster) properties(b *kafkaBroker) string {
 	var voters []string
 	for _, other := range c.brokers {
@@ -45,7 +45,8 @@ func (c *KafkaCluster) properties(b *kafkaBroker) string {
 		"share.coordinator.state.topic.min.isr=1",
 		"group.initial.rebalance.delay.ms=0",
 		"auto.create.topics.enable=false",
-		// A broker that is killed or paused shall be missed within seconds, as in a test's time.
+		// The other brokers shall notice within seconds that a broker is killed or
+		// paused.
 		"broker.session.timeout.ms=3000",
 		"broker.heartbeat.interval.ms=500",
 		"replica.lag.time.max.ms=4000",
@@ -78,7 +79,7 @@ func (c *KafkaCluster) authentication() []string {
 		)
 	}
 	if c.opts.ACLs {
-		// INTERNAL and CONTROLLER ask nobody who they are.
+		// INTERNAL and CONTROLLER have no authentication.
 		lines = append(lines,
 			"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 			"super.users=User:ANONYMOUS",
@@ -105,12 +106,13 @@ func (c *KafkaCluster) encryption() []string {
 	}
 }
 
-// keystore is the file with the server's key and certificate: Kafka wants them in one.
+// keystore is the path of the file with the server's key and certificate: Kafka wants
+// both in one file.
 func (c *KafkaCluster) keystore() string {
 	return filepath.Join(filepath.Dir(c.brokers[0].dir), "keystore.pem")
 }
 
-// writeKeystore writes that file.
+// writeKeystore writes the file with the server's key and certificate.
 func (c *KafkaCluster) writeKeystore() error {
 	if c.opts.PKI == nil {
 		return nil

@@ -131,8 +131,8 @@ func (d *Daemon) answers() error {
 	return nil
 }
 
-// Stop ends libvirtd in order, then everything else that it had started. Stopping twice is
-// no error; a stopped daemon cannot be started again (see [Daemon.Terminate]).
+// Stop ends libvirtd in order, then everything else that it had started. Stopping twice
+// is no error; a stopped daemon cannot be started again (see [Daemon.Terminate]).
 func (d *Daemon) Stop(t testing.TB) {
 	t.Helper()
 	if d.ns == nil {

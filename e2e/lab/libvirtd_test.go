@@ -108,8 +108,9 @@ func TestContainer(t *testing.T) {
 	expect(t, w, c.Name, "Defined Added", "Started Booted", "Suspended Paused", "Resumed Unpaused", "Stopped Destroyed")
 }
 
-// lxcRace is what libvirt's LXC driver sometimes sends before or behind "Stopped Destroyed": it has noticed, while it
-// destroyed the container, that the controller ended.
+// lxcRace is an event that libvirt's LXC driver sometimes sends before or behind "Stopped
+// Destroyed": the driver has noticed, while it destroyed the container, that the
+// controller ended.
 const lxcRace = "Stopped Failed"
 
 // expect waits until virsh event has printed exactly these lifecycle events of a domain.

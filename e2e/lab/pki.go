@@ -21,9 +21,9 @@ import (
 type PKI struct {
 	// Dir has cacert.pem, servercert.pem and serverkey.pem.
 	Dir string
-	// Good, Expired and OtherCA are directories for pkipath=, each with cacert.pem, clientcert.pem
-	// and clientkey.pem: a valid client certificate, one that has expired, and one of
-	// an authority that the server does not know.
+	// Good, Expired and OtherCA are directories for pkipath=, each with cacert.pem,
+	// clientcert.pem and clientkey.pem: a valid client certificate, one that has expired,
+	// and one of an authority that the server does not know.
 	Good, Expired, OtherCA string
 	// Missing has cacert.pem only: a client without a certificate.
 	Missing string

@@ -12,8 +12,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// Patience is how long tests wait for what should take a second at most. It is generous
-// since tests share few and busy cores.
+// Patience is how long tests wait for something that takes a second at most on an idle
+// machine. It is generous since tests share few and busy cores.
 const Patience = 60 * time.Second
 
 const (
@@ -111,7 +111,7 @@ func (p *process) kill() error {
 	return errors.Join(p.signal(syscall.SIGKILL), p.awaitKilled())
 }
 
-// awaitKilled waits until a process has ended that was killed.
+// awaitKilled waits until a killed process has ended.
 func (p *process) awaitKilled() error {
 	if !p.wait(stopTimeout) {
 		return fmt.Errorf("%s did not end within %v of SIGKILL", p.cmd, stopTimeout)
@@ -119,8 +119,9 @@ func (p *process) awaitKilled() error {
 	return nil
 }
 
-// Eventually calls check until it returns nil. After the timeout it fails the test
-// with check's last error. It is for what other processes do and nobody announces.
+// Eventually calls check until it returns nil. After the timeout it fails the test with
+// check's last error. Tests use it to wait for the work of other processes, where no
+// event announces the end.
 func Eventually(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
 	if err := poll(timeout, check); err != nil {

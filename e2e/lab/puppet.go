@@ -32,7 +32,8 @@ const (
 )
 
 // Guest is a defined QEMU domain whose guest is the puppet: a boot sector that says R
-// when it is ready and then obeys single characters, each of which it echoes (see [Guest.Do]).
+// when it is ready and then obeys single characters, each of which it echoes (see
+// [Guest.Do]).
 type Guest struct {
 	// Name and UUID are the domain's.
 	Name, UUID string
@@ -99,8 +100,8 @@ func (g *Guest) AwaitBoot(t testing.TB) {
 	Eventually(t, commandTimeout, func() error { return g.do('.', echoTimeout) })
 }
 
-// AwaitDaemon waits until the daemon, which has been started again, talks to the guest's emulator. Before, it
-// does not notice what the guest does.
+// AwaitDaemon waits until the daemon, which has been started again, talks to the guest's
+// emulator. Before, the daemon does not notice what the guest does.
 func (g *Guest) AwaitDaemon(t testing.TB) {
 	t.Helper()
 	g.Virsh(t, "qemu-monitor-command", "--hmp", "info status") // waits for the daemon's own work on the guest
@@ -108,7 +109,8 @@ func (g *Guest) AwaitDaemon(t testing.TB) {
 
 // Do gives the guest one command and waits for its echo: p powers off, s and d suspend to
 // memory and disk, r resets, f is a triple fault, c and l report a panic (crashed, crash
-// loaded), w lets the watchdog run out, t moves the clock by an hour, b writes 2 MiB to the disk.
+// loaded), w lets the watchdog run out, t moves the clock by an hour, b writes 2 MiB to
+// the disk.
 func (g *Guest) Do(t testing.TB, command byte) {
 	t.Helper()
 	if err := g.do(command, commandTimeout); err != nil {

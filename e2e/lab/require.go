@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// program is a file that tests need, and the Debian package that has it: the name of an executable, or a pattern
-// for an absolute path.
+// program is a file that tests need, and the Debian package that has it: the name of an
+// executable, or a pattern for an absolute path.
 type program struct{ name, pkg string }
 
 // parts are what can be required, by the word that tests use.
@@ -29,11 +29,12 @@ var parts = map[string][]program{
 	"node":     {{"node", "nodejs"}, {"npm", "npm"}},
 }
 
-// Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc", "sasl",
-// "sshd", "go", "kafka", and what runs the programs of e2e/interop: "java", "python", "node".
-// If one is missing, the test is skipped with a message that names it and the command that
-// installs it; where CI=true, the test fails instead. With go test -short, which make quick
-// uses, the test is skipped in any case: quick tests start no server.
+// Require makes sure that parts of the lab are installed: "libvirtd", "qemu", "lxc",
+// "sasl", "sshd", "go", "kafka", and what runs the programs of e2e/interop: "java",
+// "python", "node". If one is missing, the test is skipped with a message that names it
+// and the command that installs it; where CI=true, the test fails instead. With go test
+// -short, which make quick uses, the test is skipped in any case: quick tests start no
+// server.
 func Require(t testing.TB, names ...string) {
 	t.Helper()
 	if testing.Short() {

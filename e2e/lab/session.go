@@ -15,8 +15,8 @@ import (
 // by root is always a system daemon.
 const nobody = 65534
 
-// inSession gives a command the environment and the user of the session daemon. There is no
-// namespace to put /etc/sasl2 into, so a variable names SASL's configuration.
+// inSession gives a command the environment and the user of the session daemon. There is
+// no namespace to put /etc/sasl2 into, so a variable names SASL's configuration.
 func (d *Daemon) inSession(cmd *command.Cmd) {
 	cmd.Env = append(os.Environ(), "HOME="+d.Dir, "XDG_RUNTIME_DIR="+d.Dir,
 		"XDG_CONFIG_HOME="+d.path("config"), "XDG_CACHE_HOME="+d.path("cache"), "XDG_DATA_HOME="+d.path("data"),

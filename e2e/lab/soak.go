@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// SoakVariable is the environment variable with the time for which tests that go on for as long as one likes do so, such as
-// 5m; "make soak" sets it.
+// SoakVariable is the environment variable with the duration of tests that can go on for
+// any time, such as 5m. "make soak" sets it.
 const SoakVariable = "VIRTCAST_SOAK"
 
-// Soak returns how long a test goes on: what [SoakVariable] says, or the given time, which suits a run of all tests.
+// Soak returns how long a test goes on: the duration in [SoakVariable] or, where that is
+// not set, the given time, which suits a run of all tests.
 func Soak(t testing.TB, otherwise time.Duration) time.Duration {
 	t.Helper()
 	text := os.Getenv(SoakVariable)

@@ -21,7 +21,8 @@ type SSHServer struct {
 	Addr, User string
 	// KeyFile is the client's private key, in OpenSSH's format, without a passphrase.
 	KeyFile string
-	// KnownHosts is a known_hosts file with the server's key; WrongHosts is one with another key.
+	// KnownHosts is a known_hosts file with the server's key; WrongHosts is one with
+	// another key.
 	KnownHosts, WrongHosts string
 
 	dir  string
@@ -129,8 +130,8 @@ func newSSHKey(t testing.TB, path string) string {
 	return string(public)
 }
 
-// URI turns a local URI such as "test:///default" into the one that reaches a daemon through
-// this server, with its key and its known hosts.
+// URI turns a local URI such as "test:///default" into the one that reaches a daemon
+// through this server, with its key and its known hosts.
 func (s *SSHServer) URI(d *Daemon, uri string) string {
 	driver, path, _ := strings.Cut(uri, "://")
 	return fmt.Sprintf("%s+ssh://%s@%s%s?socket=%s&keyfile=%s&known_hosts=%s",

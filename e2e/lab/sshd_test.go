@@ -12,7 +12,7 @@ func TestSSHD(t *testing.T) {
 	lab.Require(t, "libvirtd", "sshd")
 	d := lab.Libvirtd(t, lab.Options{})
 	s := lab.SSHD(t)
-	// Virsh runs ssh, which knows hosts by its own options only.
+	// virsh runs ssh, which finds known hosts by its own options only.
 	ssh := filepath.Join(t.TempDir(), "ssh")
 	script := "#!/bin/sh\nexec ssh -o UserKnownHostsFile=" + s.KnownHosts + " \"$@\"\n"
 	if err := os.WriteFile(ssh, []byte(script), 0o755); err != nil {

@@ -34,8 +34,9 @@ func (d *Daemon) SocketRO() string {
 	return d.path("libvirt-sock-ro")
 }
 
-// URI turns a URI such as "test:///default", "qemu:///system" or "lxc:///system" into the one
-// that reaches this daemon over its unix socket. In session mode qemu's path is /session.
+// URI turns a URI such as "test:///default", "qemu:///system" or "lxc:///system" into the
+// one that reaches this daemon over its unix socket. In session mode qemu's path is
+// /session.
 func (d *Daemon) URI(uri string) string {
 	return d.remote(uri, "unix", "", url.Values{"socket": {d.Socket()}})
 }
@@ -62,8 +63,9 @@ func (d *Daemon) remote(uri, transport, host string, params url.Values) string {
 	return remote
 }
 
-// Virsh runs the real virsh against the daemon over its unix socket and returns
-// what it prints, without surrounding white space. uri is local, as for [Daemon.URI]. The test fails if virsh does.
+// Virsh runs the real virsh against the daemon over its unix socket and returns what it
+// prints, without surrounding white space. uri is local, as for [Daemon.URI]. The test
+// fails if virsh does.
 func (d *Daemon) Virsh(t testing.TB, uri string, args ...string) string {
 	t.Helper()
 	return Virsh(t, d.URI(uri), args...)
@@ -80,9 +82,9 @@ func Virsh(t testing.TB, uri string, args ...string) string {
 	return out
 }
 
-// TryVirsh is as [Virsh] and returns the failure, with the message of virsh. A command that
-// waits for a job, such as save or migrate, has succeeded when the daemon's state shows that
-// the job is done, whether virsh ends or not.
+// TryVirsh is as [Virsh] and returns the failure, with the message of virsh. A command
+// that waits for a job, such as save or migrate, has succeeded when the daemon's state
+// shows that the job is done, whether virsh ends or not.
 func TryVirsh(uri string, args ...string) (string, error) {
 	v := virsh{uri: uri, within: virshTimeout}
 	if _, waits := jobs[args[0]]; waits {
@@ -152,7 +154,8 @@ func (d *Daemon) Define(t testing.TB, uri, name, xml string) string {
 	return d.Virsh(t, uri, "domuuid", name)
 }
 
-// WriteXML writes a domain's XML to a file, for virsh define and create, and returns its path.
+// WriteXML writes a domain's XML to a file, for virsh define and create, and returns its
+// path.
 func (d *Daemon) WriteXML(t testing.TB, name, xml string) string {
 	t.Helper()
 	file := filepath.Join(d.path("guests"), name+".xml")

@@ -15,8 +15,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/command"
 )
 
-// Hold keeps a connection open until the test ends. The test driver forgets the domains of
-// test:///default when its last connection is closed.
+// Hold keeps a connection open until the test ends. The test driver forgets the domains
+// of test:///default when its last connection is closed.
 func (d *Daemon) Hold(t testing.TB, uri string) {
 	t.Helper()
 	cmd := command.Server("virsh", "-q", "-c", d.URI(uri))
@@ -100,8 +100,8 @@ func (l *Lines) Get() []string {
 	return append([]string(nil), l.lines...)
 }
 
-// Await waits until the lines are what done asks for, and returns them. After the timeout the
-// test fails.
+// Await waits until done returns true for the lines so far, and returns these lines.
+// After the timeout the test fails.
 func (l *Lines) Await(t testing.TB, timeout time.Duration, done func(lines []string) bool) []string {
 	t.Helper()
 	Eventually(t, timeout, func() error {

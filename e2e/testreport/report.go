@@ -15,6 +15,8 @@ const (
 	maxLine = 16 << 20
 	// leftOut is in the reason of a test that go test -short skips.
 	leftOut = "left out of make quick"
+	// goTest is the package of which the Makefile says that it failed, if go test did.
+	goTest = "go test"
 )
 
 // testEvent is a line of go test -json: see go doc test2json.
@@ -137,7 +139,8 @@ func (r *report) add(e testEvent) {
 	}
 }
 
-// counted returns what a package printed; the line with its result gets the numbers of tests.
+// counted returns what a package printed; the line with its result gets the numbers of
+// tests.
 func (r *report) counted(e testEvent) string {
 	line := strings.TrimSuffix(e.Output, "\n")
 	result := strings.HasPrefix(line, "ok  \t"+e.Package) || strings.HasPrefix(line, "FAIL\t"+e.Package)
@@ -157,7 +160,8 @@ func (r *report) skip(id testID) {
 	r.skipped = append(r.skipped, skip{id, why})
 }
 
-// fail prints the output of a failed test; of a failed package, that of its unfinished tests.
+// fail prints the output of a failed test; of a failed package, that of its unfinished
+// tests.
 func (r *report) fail(id testID) {
 	if id.Name != "" {
 		r.tally(id.Package).failed++
@@ -165,6 +169,9 @@ func (r *report) fail(id testID) {
 		r.print(r.buffer(id).String())
 		delete(r.pending, id)
 		return
+	}
+	if id.Package == goTest && len(r.failed) > 0 {
+		return // its failure has a name already
 	}
 	if t := r.tally(id.Package); t.failed == 0 {
 		t.failed++ // it was not built, or a test never ended

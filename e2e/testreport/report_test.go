@@ -22,6 +22,7 @@ func TestRun(t *testing.T) {
 		notOK    = `{"Action":"output","Package":"p","Output":"FAIL\tp\t0.1s\n"}{"Action":"fail","Package":"p"}`
 		noBuild  = `{"Action":"build-output","ImportPath":"p","Output":"p.go:1: syntax error\n"}{"Action":"build-fail","ImportPath":"p"}{"Action":"output","Package":"p","Output":"FAIL\tp [build failed]\n"}{"Action":"fail","Package":"p"}`
 		short    = `{"Action":"output","Package":"p","Test":"Q","Output":"    q.go:1: left out of make quick: it starts kafka\n"}{"Action":"skip","Package":"p","Test":"Q"}`
+		command  = `{"Action":"fail","Package":"go test"}`
 		strayOut = "go: downloading example.com/m v1.0.0"
 	)
 	for _, tc := range []struct {
@@ -70,6 +71,18 @@ func TestRun(t *testing.T) {
 			false,
 			"p.go:1: syntax error\nFAIL\tp [build failed]\ntests: 0 passed, 1 failed, 0 skipped\nFAIL build of p\nFAIL p\n", false,
 		},
+		{
+			"go test failed for a reason that has a name",
+			[]string{fail, notOK, command},
+			false,
+			"    f.go:1: broken\nFAIL\tp\t0.1s\t0 passed, 1 failed\ntests: 0 passed, 1 failed, 0 skipped\nFAIL p F\nFAIL p\n", false,
+		},
+		{
+			"go test failed without a word",
+			[]string{pass, ok, command},
+			false,
+			"ok  \tp\t0.1s\t1 passed, 0 failed\ntests: 1 passed, 1 failed, 0 skipped\nFAIL go test\n", false,
+		},
 		{"other lines pass through", []string{strayOut}, false, strayOut + "\ntests: 0 passed, 0 failed, 0 skipped\n", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -89,7 +102,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// Packages are reported as they end, and what runs for more than a minute is named each minute.
+// Packages are reported as they end, and what runs for more than a minute is named each
+// minute.
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, feed := io.Pipe()

@@ -11,14 +11,15 @@ import (
 // longRun is how long a package or a test runs before it is named, and how often it is.
 const longRun = time.Minute
 
-// running knows the packages (as tests without a name) and the tests that run, and since when.
+// running knows the packages (as tests without a name) and the tests that run, and since
+// when.
 type running struct {
 	since map[testID]time.Time
 	last  time.Time // of the latest event
 }
 
-// note notes which tests an event starts or ends. A paused test waits for its turn to run in
-// parallel with others.
+// note notes which tests an event starts or ends. A paused test waits for its turn to run
+// in parallel with others.
 func (r *running) note(e testEvent, now time.Time) {
 	r.last = now
 	id := testID{e.Package, e.Test}

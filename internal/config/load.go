@@ -1,9 +1,9 @@
 package config
 
 import (
-	"fmt"
 	"os"
 
+	"github.com/virtcast/virtcast/internal/fault"
 	"github.com/virtcast/virtcast/internal/strictyaml"
 )
 
@@ -22,7 +22,7 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 func Load(file string) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, &InvalidError{fmt.Errorf("read the configuration: %w", err)}
+		return nil, &InvalidError{&fault.Error{Op: "read the configuration", Hint: fault.Hint(err), Err: err}}
 	}
 	return Parse(file, data, os.LookupEnv)
 }

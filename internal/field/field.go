@@ -1,6 +1,6 @@
-// Package field is how a faulty configuration field is named: where it is, what
-// is wrong and what to write instead. Each package that owns a Config reports with it;
-// the command line turns paths into file, line and column.
+// Package field names a faulty field of a configuration: its place, the problem, and what
+// to write instead. Each package with a Config reports its faults so; the command line
+// turns paths into file, line and column.
 package field
 
 import (
@@ -66,8 +66,8 @@ func (f *Faults) Join(err error) {
 	}
 }
 
-// All returns every *[Error] in err, in the order in which they were added, and
-// what else is in it.
+// All returns every *[Error] in err, in the order in which they were added, and all other
+// errors in it.
 func All(err error) (faults []*Error, others []error) {
 	switch e := err.(type) { //nolint:errorlint // walks the tree of joined errors itself
 	case nil:

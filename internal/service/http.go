@@ -9,13 +9,19 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/virtcast/virtcast/internal/fault"
 )
 
 // serveMetrics serves /metrics until ctx ends.
 func (s *Service) serveMetrics(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Metrics.Listen)
 	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
+		hints := fault.Hints{
+			fault.AddressInUse:   "stop the program that listens there, or set metrics.listen (--metrics-listen) to another port",
+			fault.AddressMissing: "set metrics.listen (--metrics-listen) to an address of this machine, such as 127.0.0.1:9177",
+		}
+		return &fault.Error{Op: "metrics", Hint: hints.For(err), Err: err}
 	}
 	s.log.InfoContext(ctx, "metrics are served", "url", "http://"+listener.Addr().String()+"/metrics")
 	mux := http.NewServeMux()

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/virtcast/virtcast/internal/config"
+	"github.com/virtcast/virtcast/internal/fault"
 )
 
 const (
@@ -95,7 +96,7 @@ func writeEndpoint(url string) error {
 		return err
 	}
 	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(url+"\n"), 0o600)); err != nil {
-		return fmt.Errorf("tell tail where the NATS server is: %w", err)
+		return &fault.Error{Op: "write the NATS server's URL for virtcast tail", Hint: fault.Hint(err), Err: err}
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/virtcast/virtcast/bridge"
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/internal/config"
+	"github.com/virtcast/virtcast/internal/fault"
 	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -83,9 +84,15 @@ func New(c *config.Config, opts Options) (*Service, error) {
 func OpenJournal(c *config.Config, log *slog.Logger) (*journal.Journal, error) {
 	j, err := journal.Open(journalDir(c), journal.Options{MaxBytes: c.Journal.Bytes(), Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("open the journal in %s: %w", c.DataDir, err)
+		return nil, &fault.Error{Op: "open the journal in " + c.DataDir, Hint: dataDirHints().For(err), Err: err}
 	}
 	return j, nil
+}
+
+// dataDirHints are what to do about a data directory that cannot be used.
+func dataDirHints() fault.Hints {
+	const cure = "let this user write to the directory, or choose another data_dir (--data-dir)"
+	return fault.Hints{fault.FileDenied: cure, fault.FileMissing: cure, fault.NotAFile: cure, fault.ReadOnly: cure}
 }
 
 // journalDir is where the journal of a configuration is.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,5 +90,27 @@ func TestFailedNewClosesTheJournal(t *testing.T) {
 	}
 	if err := j.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMetricsAddressInUse holds that a port that is taken stops the service, and that the
+// error names the key to change.
+func TestMetricsAddressInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	s, err := New(&config.Config{
+		DataDir: t.TempDir(),
+		Sinks:   []config.Sink{{Name: "file", JSONL: &jsonl.Config{Path: filepath.Join(t.TempDir(), "events.jsonl")}}},
+		Metrics: config.Metrics{Listen: taken.Addr().String()},
+	}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "address already in use; ") || !strings.Contains(err.Error(), "metrics.listen") {
+		t.Errorf("Run = %v, want an error that names metrics.listen", err)
 	}
 }

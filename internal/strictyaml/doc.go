@@ -1,6 +1,6 @@
-// Package strictyaml reads configuration from YAML such that nothing in it is
-// ignored, and that every fault is reported at once with its file, line, column and
-// cure: syntax, unknown and repeated keys (with the nearest known one), wrong
-// types, missing environment variables, and what the configuration's own
-// validation finds ([field.Error]).
+// Package strictyaml reads a configuration from YAML and ignores nothing in it. It
+// reports every fault at once, each with file, line, column and cure: wrong syntax,
+// unknown keys (with the nearest known one), repeated keys, wrong types, missing
+// environment variables, and the faults that the configuration's own validation finds
+// ([field.Error]).
 package strictyaml

@@ -43,9 +43,9 @@ func Parse(name string, data []byte) (*Document, error) {
 	return d, nil
 }
 
-// Decode fills v, a pointer to a struct with yaml tags, and reports keys that v
-// does not have, keys that come twice, and values of the wrong type. Fields that are absent keep what
-// v holds.
+// Decode fills v, a pointer to a struct with yaml tags, and reports keys that v does not
+// have, keys that come twice, and values of the wrong type. Fields that are absent keep
+// what v holds.
 func (d *Document) Decode(v any) error {
 	if d.root == nil {
 		return nil
@@ -77,7 +77,7 @@ func (d *Document) at(n ast.Node, fault field.Error) *Error {
 	return e
 }
 
-// fromYAML takes place and message from an error of the YAML library.
+// fromYAML takes the place and the message from an error of the YAML library.
 func (d *Document) fromYAML(err error) *Error {
 	e := &Error{File: d.name, Fault: field.Error{Problem: firstLine(err.Error())}}
 	var y yaml.Error
@@ -109,7 +109,7 @@ func (d *Document) find(path field.Path) ast.Node {
 	return node
 }
 
-// child returns the value at one step, and what its place is known by; or nil.
+// child returns the value at one step and the node with its place, or nil.
 func child(n ast.Node, step field.Step) (key, value ast.Node) {
 	n = bare(n)
 	if seq, ok := n.(*ast.SequenceNode); ok && step.Key == "" && step.Index < len(seq.Values) {

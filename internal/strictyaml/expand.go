@@ -16,9 +16,9 @@ var reference = regexp.MustCompile(`\$\$|\$\{[^}]*\}?`)
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Expand replaces ${NAME} in every text value by what lookup returns for NAME,
-// and $$ by $. Keys and comments are left alone, and what comes in is not
-// expanded again. Every variable that is missing is reported.
+// Expand replaces ${NAME} in every text value by the value that lookup returns for NAME,
+// and $$ by $. Keys and comments are left alone, and inserted values are not expanded
+// again. Every variable that is missing is reported.
 func (d *Document) Expand(lookup func(name string) (string, bool)) error {
 	if d.root == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 
 var textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 
-// compare holds n against the type that it is to fill, all the way down.
+// compare compares n, with everything below it, with the type that it is to fill.
 func (d *Document) compare(n ast.Node, t reflect.Type, path field.Path, es *Errors) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -75,7 +75,7 @@ func (d *Document) badValue(n ast.Node, path field.Path, err error) *Error {
 	return d.at(n, field.Error{Path: path, Problem: problem})
 }
 
-// compareFields holds the keys of a mapping against the fields of a struct.
+// compareFields compares the keys of a mapping with the fields of a struct.
 func (d *Document) compareFields(n ast.Node, t reflect.Type, path field.Path, es *Errors) {
 	known := fieldsOf(t)
 	seen := make(map[string]bool)
@@ -166,7 +166,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-// typeName says what is wanted in a user's words.
+// typeName names the wanted type in a user's words.
 func typeName(t reflect.Type) string {
 	if t == nil {
 		return "nothing"
@@ -215,7 +215,7 @@ func typeCure(t reflect.Type, n ast.Node) string {
 	}
 }
 
-// nodeName says what is there in a user's words.
+// nodeName names the type of the value that is there, in a user's words.
 func nodeName(n ast.Node) string {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:

@@ -14,9 +14,9 @@ import (
 	"github.com/virtcast/virtcast/internal/tlsfiles"
 )
 
-// authOptions returns how to log in and how to verify the server. Files are read now, so that
-// each connection uses what they hold then. Where the client library connects again by
-// itself, it reads certificates and authorities again, too.
+// authOptions returns how to log in and how to verify the server. Files are read now, so
+// that each connection uses what they hold then. Where the client library connects again
+// by itself, it reads certificates and authorities again, too.
 func authOptions(cfg Config, files *tlsfiles.Files) ([]natsgo.Option, error) {
 	var options []natsgo.Option
 	switch {
@@ -71,8 +71,8 @@ func credsOption(path string) (natsgo.Option, error) {
 	return nil, &Error{Op: "creds file " + path, Hint: "write the path of a file made by nsc generate creds", Err: err}
 }
 
-// credsExpiry returns when the JWT in a .creds file expires: the zero time for never, and for
-// a file that cannot be read.
+// credsExpiry returns when the JWT in a .creds file expires: the zero time for never, and
+// for a file that cannot be read.
 func credsExpiry(path string) time.Time {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -84,7 +84,8 @@ func (a *authority) issue(t *testing.T, host string, notAfter time.Time) (cert, 
 		writeFile(t, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}))
 }
 
-// serverTLS is the TLS configuration of a server; with clients, it wants their certificates.
+// serverTLS is the TLS configuration of a server; with clients, it wants their
+// certificates.
 func (a *authority) serverTLS(t *testing.T, host string, notAfter time.Time, clients bool) *tls.Config {
 	t.Helper()
 	pair := must[tls.Certificate](t)(tls.LoadX509KeyPair(a.issue(t, host, notAfter)))

@@ -32,26 +32,27 @@ const (
 // acknowledgement can be lost when the stream's leader changes.
 const pingAfter = time.Second
 
-// batch is one ordered batch: the stream stores a prefix of it, whatever fails. The memory
-// is reused.
+// batch is one ordered batch: the stream stores a prefix of it, whatever fails. The
+// memory is reused.
 type batch struct {
 	link   *link
 	prefix string // of its reply subjects, up to the sequence
 	// events are the indexes of the messages in the round, in order.
 	events []int32
-	// sent and acked count messages of the batch. Acked ones are stored; the events of the
-	// first reported ones have their outcome.
+	// sent and acked count messages of the batch. Acked ones are stored; the events of
+	// the first reported ones have their outcome.
 	sent, acked, reported uint64
 	window                uint64
-	// ended is set when the server has ended the batch; err is why, if it did so by itself.
+	// ended is set when the server has ended the batch; err is why, if it did so by
+	// itself.
 	ended bool
 	err   error
 }
 
 // deliverBatch publishes the events of the round as one batch. When it returns, what is
-// stored is acknowledged. ended is set when the server has ended the batch, so that nothing
-// of it can be stored later. When the server refuses a message, it refuses all later ones of
-// the batch, too.
+// stored is acknowledged. ended is set when the server has ended the batch, so that
+// nothing of it can be stored later. When the server refuses a message, it refuses all
+// later ones of the batch, too.
 func (s *Sink) deliverBatch(ctx context.Context, l *link) (ended bool, err error) {
 	b, r := &s.batch, &s.round
 	*b = batch{
@@ -128,9 +129,9 @@ func (b *batch) publish(ctx context.Context, m *natsgo.Msg, op string) error {
 	return nil
 }
 
-// wait reads the answers that have arrived, and then more of them until enough returns true
-// or the batch ends. It asks the server when no answer comes, and fails after timeout without
-// progress.
+// wait reads the answers that have arrived, and then more of them until enough returns
+// true or the batch ends. It asks the server when no answer comes, and fails after
+// timeout without progress.
 func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration, enough func() bool) error {
 	for len(b.link.replies) > 0 && !b.ended {
 		b.handle(<-b.link.replies)

@@ -17,9 +17,9 @@ import (
 // benchBatch is how many events one Deliver gets.
 const benchBatch = 500
 
-// BenchmarkPublish compares the sink with a bare publisher of the same messages, encoded in
-// advance, by the same scheme. They take turns within one run, round by round, since the machine's speed varies; "ratio" is the
-// sink's rate over the bare one's.
+// BenchmarkPublish compares the sink with a bare publisher of the same messages, encoded
+// in advance, by the same scheme. They take turns within one run, round by round, since
+// the machine's speed varies; "ratio" is the sink's rate over the bare one's.
 func BenchmarkPublish(b *testing.B) {
 	for _, content := range []Content{ContentStructured, ContentBinary} {
 		b.Run("batch/"+string(content), func(b *testing.B) {

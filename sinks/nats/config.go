@@ -27,8 +27,8 @@ type Content string
 
 // The content modes.
 const (
-	// ContentStructured puts the whole event into the payload, as JSON. It is the default,
-	// and the faster one.
+	// ContentStructured puts the whole event into the payload, as JSON. It is the
+	// default, and the faster one.
 	ContentStructured Content = "structured"
 	// ContentBinary puts the attributes into ce- headers and the data into the payload.
 	ContentBinary Content = "binary"
@@ -46,7 +46,8 @@ const (
 // Config is what a user writes about a NATS sink. A zero field means its default;
 // [Config.WithDefaults] fills them in.
 type Config struct {
-	// URL is one or more server URLs, separated by commas: nats://, tls://, ws:// or wss://. Required.
+	// URL is one or more server URLs, separated by commas: nats://, tls://, ws:// or
+	// wss://. Required.
 	URL string `yaml:"url"`
 	// Mode is jetstream (default) or core.
 	Mode Mode `yaml:"mode"`
@@ -56,8 +57,8 @@ type Config struct {
 	Create bool `yaml:"create"`
 	// Subject is the subject template; default [DefaultSubject].
 	Subject string `yaml:"subject"`
-	// StateBucket is the JetStream KV bucket of the domains' last known states, beside the
-	// events; empty means none. Create makes it too, with Replicas and Storage.
+	// StateBucket is the JetStream KV bucket of the domains' last known states, beside
+	// the events; empty means none. Create makes it too, with Replicas and Storage.
 	StateBucket string `yaml:"state_bucket"`
 	// Content is structured (default) or binary.
 	Content Content `yaml:"content"`
@@ -76,7 +77,8 @@ type Config struct {
 
 	// ConnectTimeout bounds dialling and logging in, per server; default 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// AckTimeout bounds the time without any acknowledgement while one is due; default 5 s.
+	// AckTimeout bounds the time without any acknowledgement while one is due; default 5
+	// s.
 	AckTimeout time.Duration `yaml:"ack_timeout"`
 
 	// The rest describes the stream that Create makes.
@@ -89,13 +91,13 @@ type Config struct {
 	// 0 means no bound, the default.
 	MaxAge   time.Duration `yaml:"max_age"`
 	MaxBytes int64         `yaml:"max_bytes"`
-	// Duplicates is how long the stream remembers ids; default 2 min, or
-	// MaxAge if that is shorter. The server needs about 145 bytes of memory per id.
+	// Duplicates is how long the stream remembers ids; default 2 min, or MaxAge if that
+	// is shorter. The server needs about 145 bytes of memory per id.
 	Duplicates time.Duration `yaml:"duplicates"`
 }
 
-// TLSConfig is the TLS part of a [Config]. Its zero value verifies a server that wants TLS
-// against the system's authorities. The files are read for every connection.
+// TLSConfig is the TLS part of a [Config]. Its zero value verifies a server that wants
+// TLS against the system's authorities. The files are read for every connection.
 type TLSConfig struct {
 	// CA is the path of a PEM file with the authorities that may sign the server's
 	// certificate.
@@ -105,8 +107,8 @@ type TLSConfig struct {
 	Key  string `yaml:"key"`
 	// KeyPassword decrypts Key.
 	KeyPassword string `yaml:"key_password"`
-	// ServerName is the name that the server's certificate must be made out for; empty means
-	// the host in the URL.
+	// ServerName is the name that the server's certificate must be made out for; empty
+	// means the host in the URL.
 	ServerName string `yaml:"server_name"`
 	// Insecure accepts any server certificate.
 	Insecure bool `yaml:"insecure"`
@@ -114,8 +116,8 @@ type TLSConfig struct {
 
 func (t TLSConfig) files() *tlsfiles.Files { return tlsfiles.New(tlsfiles.Config(t), "tls") }
 
-// WithDefaults returns c with its defaults in the zero fields that have one and that have a
-// meaning for c.
+// WithDefaults returns c with its defaults in the zero fields that have one and that have
+// a meaning for c.
 func (c Config) WithDefaults() Config {
 	fill(&c.Mode, ModeJetStream)
 	fill(&c.Subject, DefaultSubject)
@@ -146,8 +148,8 @@ func fill[T comparable](v *T, def T) {
 	}
 }
 
-// Validate returns every fault of c, joined. Each names its field, such as tls.cert. It reads
-// no file and connects to nothing.
+// Validate returns every fault of c, joined. Each names its field, such as tls.cert. It
+// reads no file and connects to nothing.
 func (c Config) Validate() error {
 	const path = field.Path("")
 	var f field.Faults

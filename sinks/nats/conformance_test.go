@@ -80,7 +80,8 @@ func TestCoreConformance(t *testing.T) {
 	}
 }
 
-// coreFixture is a server behind a proxy, and a subscriber that reads from the server itself.
+// coreFixture is a server behind a proxy, and a subscriber that reads from the server
+// itself.
 func coreFixture(t *testing.T, content Content) sinktest.Fixture {
 	srv := startServer(t, jamServer(func(o *server.Options) { o.JetStream, o.MaxPayload = false, 64<<10 }))
 	p := startProxy(t, srv.Addr().String())

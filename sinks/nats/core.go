@@ -6,9 +6,10 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 )
 
-// deliverCore publishes and waits for a round trip, after which the server has everything.
-// Without the round trip nothing is known, and no event is acknowledged. The server does not
-// tell which of many messages it refused; after a refusal the events therefore go one by one.
+// deliverCore publishes and waits for a round trip, after which the server has
+// everything. Without the round trip nothing is known, and no event is acknowledged. The
+// server does not tell which of many messages it refused; after a refusal the events
+// therefore go one by one.
 func (s *Sink) deliverCore(ctx context.Context, l *link) error {
 	oneByOne := s.refused
 	s.refused = false
@@ -54,8 +55,8 @@ func (s *Sink) deliverTogether(ctx context.Context, l *link) error {
 	return nil
 }
 
-// deliverOneByOne waits for a round trip after each event. An event that the server refuses
-// holds up only those that must wait for it.
+// deliverOneByOne waits for a round trip after each event. An event that the server
+// refuses holds up only those that must wait for it.
 func (s *Sink) deliverOneByOne(ctx context.Context, l *link) error {
 	a := s.startLanes()
 	for ; a.next < len(a.ready); a.next++ {

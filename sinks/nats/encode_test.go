@@ -87,7 +87,7 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// newSinkForReplies returns a sink with four events in four lanes under way.
+// newSinkForReplies returns a sink with four unanswered events, in four lanes.
 func newSinkForReplies(t *testing.T) *Sink {
 	t.Helper()
 	s, err := New(Config{URL: "nats://127.0.0.1"}, Options{})

@@ -16,7 +16,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// A consumer reads the events of one domain from the stream, decodes them, and acknowledges each.
+// A consumer reads the events of one domain from the stream, decodes them, and
+// acknowledges each.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -88,8 +89,8 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	// Output:
-	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.defined.added
-	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.started.booted
-	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.suspended.paused
+	// Output: vm-0
+	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.defined.added vm-0
+	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.started.booted vm-0
+	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.suspended.paused
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/virtcast/virtcast/internal/fault"
 )
 
-// Error is a failure that an operator may have to act on, in one line: Op is what was being
-// done, Err what went wrong, Hint what to change, if anything but waiting helps.
+// Error is a failure that an operator may have to act on, in one line: Op is what was
+// being done, Err what went wrong, Hint what to change, if anything but waiting helps.
 type Error = fault.Error
 
 // explain makes an *Error of a cause, without the prefix of the client library.
@@ -21,14 +21,15 @@ func explain(op, hint string, err error) error {
 	return &Error{Op: op, Hint: hint, Err: clientError{err}}
 }
 
-// clientError is an error of the client library, without the name of the library before it.
+// clientError is an error of the client library, without the name of the library before
+// it.
 type clientError struct{ err error }
 
 func (e clientError) Error() string { return strings.TrimPrefix(e.err.Error(), "nats: ") }
 func (e clientError) Unwrap() error { return e.err }
 
-// connectHints are the cures for what can fail on the way to a server, in the words of the
-// configuration.
+// connectHints are the cures for what can fail on the way to a server, in the words of
+// the configuration.
 var connectHints = fault.Hints{
 	fault.UnknownAuthority: "set tls.ca to the PEM file of the authority that signed the server's certificate",
 	fault.NoAuthorities:    "install the system's authorities (package ca-certificates), or set tls.ca to a PEM file",
@@ -73,8 +74,8 @@ func (s *Sink) connectHint(err error) string {
 	return "start the server, or correct url"
 }
 
-// certificateHint says what to do where the server refused the client's certificate, or the
-// lack of one.
+// certificateHint says what to do where the server refused the client's certificate, or
+// the lack of one.
 func (s *Sink) certificateHint() string {
 	if at, expired := s.files.Expired(); expired {
 		return fmt.Sprintf("the certificate in tls.cert expired at %s: renew it", at.UTC().Format(time.RFC3339))

@@ -12,8 +12,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// The user of a sink that may be forbidden single subjects. Clients without a login may do
-// everything.
+// The user of a sink that may be forbidden single subjects. Clients without a login may
+// do everything.
 const (
 	jamUser     = "bridge"
 	jamPassword = "secret"
@@ -56,8 +56,8 @@ func (s *testServer) reload(t *testing.T, users []*server.User) {
 	}
 }
 
-// TestOneSubjectIsFull: a subject of the stream that takes no more holds up its own domain
-// only, in the same round, and in both schemes.
+// TestOneSubjectIsFull: a subject of the stream that takes no more holds up its own
+// domain only, in the same round, and in both schemes.
 func TestOneSubjectIsFull(t *testing.T) {
 	for _, batch := range []bool{true, false} {
 		srv := startServer(t, nil)
@@ -102,8 +102,9 @@ func TestOneSubjectIsFull(t *testing.T) {
 	}
 }
 
-// TestRoundsWithoutMemory: what a round leaves open may be presented in any later round, with
-// or without newer events, and what was stored without an answer is not stored twice.
+// TestRoundsWithoutMemory: what a round leaves open may be presented in any later round,
+// with or without newer events, and what was stored without an answer is not stored
+// twice.
 func TestRoundsWithoutMemory(t *testing.T) {
 	srv := startServer(t, nil)
 	p := startProxy(t, srv.Addr().String())

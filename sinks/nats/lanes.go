@@ -46,8 +46,8 @@ func (a *lanes) fail(err error) {
 	}
 }
 
-// deliverLanes publishes each event of the round that has no outcome, as soon as those that it
-// must wait for have theirs, up to lanesWindow at a time.
+// deliverLanes publishes each event of the round that has no outcome, as soon as those
+// that it must wait for have theirs, up to lanesWindow at a time.
 func (s *Sink) deliverLanes(ctx context.Context, l *link) error {
 	a := s.startLanes()
 	prefix := l.replyPrefix()
@@ -182,7 +182,8 @@ func deniedSubject(err error) (subject string, denied bool) {
 // replyPrefix returns a prefix for reply subjects that no earlier one equals.
 func (l *link) replyPrefix() string {
 	l.generation++
-	// The end of the inbox is random. It makes the token unique among all clients of a stream.
+	// The end of the inbox is random. It makes the token unique among all clients of a
+	// stream.
 	return l.inbox + "." + l.inbox[len(l.inbox)-8:] + strconv.FormatUint(l.generation, 36) + "."
 }
 
@@ -201,7 +202,8 @@ type reply struct {
 	Messages uint64 `json:"msgs"`
 }
 
-// parseReply parses an answer. Where no stream listens, it returns [natsgo.ErrNoResponders].
+// parseReply parses an answer. Where no stream listens, it returns
+// [natsgo.ErrNoResponders].
 func parseReply(m *natsgo.Msg) (reply, error) {
 	var r reply
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {

@@ -22,19 +22,19 @@ var (
 	errLost = errors.New("connection lost")
 )
 
-// replyRoom is how many replies are kept for a Deliver that is busy publishing. It is more
-// than there can be unanswered messages.
+// replyRoom is how many replies are kept for a Deliver that is busy publishing. It is
+// more than there can be unanswered messages.
 const replyRoom = 4 * max(lanesWindow, batchFlow*batchFlows)
 
-// link is one connection to a server. It never reconnects. It is closed when a Deliver leaves
-// anything unanswered, so that no reply can be taken for that to another message.
+// link is one connection to a server. It never reconnects. It is closed when a Deliver
+// leaves anything unanswered, so that no reply can be taken for that to another message.
 type link struct {
 	nc    *natsgo.Conn
 	inbox string // replies go to subjects below it
 	// replies receives what arrives below inbox.
 	replies chan *natsgo.Msg
-	// faults receives asynchronous errors, such as a missing permission, as far as there is
-	// room. A message whose refusal finds none times out.
+	// faults receives asynchronous errors, such as a missing permission, as far as there
+	// is room. A message whose refusal finds none times out.
 	faults chan error
 	// closed is closed once the client library is done with the connection.
 	closed chan struct{}
@@ -55,8 +55,8 @@ type dialFunc func(network, address string) (net.Conn, error)
 
 func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
 
-// dial connects and logs in. It blocks until that is done, for at most cfg.ConnectTimeout per
-// server, or until ctx ends.
+// dial connects and logs in. It blocks until that is done, for at most cfg.ConnectTimeout
+// per server, or until ctx ends.
 func dial(ctx context.Context, cfg Config, files *tlsfiles.Files) (*link, error) {
 	l := &link{
 		replies: make(chan *natsgo.Msg, replyRoom),

@@ -21,9 +21,9 @@ const none = int32(-1)
 type order struct {
 	// waits counts the events that an event still waits for.
 	waits []int32
-	// nextSame is the next event of the same object. nextWhole is the next event about the
-	// connection as a whole. firstUnder and nextUnder form lists: of the events that wait
-	// for the same event about a connection.
+	// nextSame is the next event of the same object. nextWhole is the next event about
+	// the connection as a whole. firstUnder and nextUnder form lists: of the events that
+	// wait for the same event about a connection.
 	nextSame, nextWhole, firstUnder, nextUnder []int32
 	// What follows is needed only while the order is made.
 	domains     map[schema.UUID]int32 // the last event of each object with a UUID
@@ -31,7 +31,8 @@ type order struct {
 	connections map[string]*span
 }
 
-// namedObject identifies an object that has no UUID. Its name is unique on its own host only.
+// namedObject identifies an object that has no UUID. Its name is unique on its own host
+// only.
 type namedObject struct {
 	connection string
 	family     schema.Family
@@ -44,8 +45,8 @@ type span struct {
 	since []int32 // the connection's events after that one
 }
 
-// arrange finds out which events wait for which. Events for which settled is true have their
-// outcome already: no event waits for them, nor they for any.
+// arrange finds out which events wait for which. Events for which settled is true have
+// their outcome already: no event waits for them, nor they for any.
 func (o *order) arrange(events []schema.Event, settled []bool) {
 	n := len(events)
 	o.waits = resize(o.waits, n, 0)
@@ -89,7 +90,8 @@ func (o *order) add(i int32, e *schema.Event) {
 	c.since = append(c.since, i)
 }
 
-// replaceLast notes that i is the last event of its object, and returns the one before it.
+// replaceLast notes that i is the last event of its object, and returns the one before
+// it.
 func (o *order) replaceLast(e *schema.Event, i int32) (last int32, ok bool) {
 	if e.Object.UUID.IsZero() {
 		key := namedObject{e.Connection.Name, e.Object.Family, e.Object.Name}
@@ -102,8 +104,8 @@ func (o *order) replaceLast(e *schema.Event, i int32) (last int32, ok bool) {
 	return last, ok
 }
 
-// release is called when event i has its outcome. It calls ready with each event that waits
-// for nothing any more because of it.
+// release is called when event i has its outcome. It calls ready with each event that
+// waits for nothing any more because of it.
 func (o *order) release(i int32, ready func(int32)) {
 	one := func(next int32) {
 		if o.waits[next]--; o.waits[next] == 0 {

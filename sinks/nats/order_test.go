@@ -8,8 +8,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// TestOrder gives events their outcome in every possible order by chance, and holds that each
-// event is ready exactly when those that it must wait for have theirs.
+// TestOrder gives events their outcome in every possible order by chance, and holds that
+// each event is ready exactly when those that it must wait for have theirs.
 func TestOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var o order

@@ -71,8 +71,8 @@ func isTooLarge(err error) bool {
 	return errors.As(err, &tooLarge)
 }
 
-// encode returns the message of an event, or a *tooLargeError when it is too large for the
-// server or the stream. The message is valid until the next call.
+// encode returns the message of an event, or a *tooLargeError when it is too large for
+// the server or the stream. The message is valid until the next call.
 func (s *Sink) encode(l *link, e *schema.Event) (*natsgo.Msg, error) {
 	m := s.encoder.encode(e)
 	header, total := s.encoder.size()

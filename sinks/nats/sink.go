@@ -26,13 +26,13 @@ type Options struct {
 	// Logger logs connections and advice about the stream; nil means silence. Errors are
 	// returned, not logged.
 	Logger *slog.Logger
-	// Registerer gets the metrics; nil means none. Give each sink its own, with a label of
-	// its name (prometheus.WrapRegistererWith).
+	// Registerer gets the metrics; nil means none. Give each sink its own, with a label
+	// of its name (prometheus.WrapRegistererWith).
 	Registerer prometheus.Registerer
 }
 
-// Sink delivers events to one NATS server or cluster. It is a bridge.Connector. Deliver must
-// not be called concurrently; everything else may be.
+// Sink delivers events to one NATS server or cluster. It is a bridge.Connector. Deliver
+// must not be called concurrently; everything else may be.
 type Sink struct {
 	cfg     Config
 	bucket  string // of states, whose stream is cfg.Stream; "" for a stream of events
@@ -56,7 +56,8 @@ type Sink struct {
 	// earlier process: they then go in lanes.
 	careful  bool
 	batching *retry.Episode
-	// refused is set when the server has refused a subject in core mode, in the last round.
+	// refused is set when the server has refused a subject in core mode, in the last
+	// round.
 	refused bool
 }
 
@@ -108,18 +109,18 @@ func (s *Sink) Connect(ctx context.Context) error {
 	return err
 }
 
-// Fit returns how the stream suits the sink, as it was found by the last connection that was
-// made. It is the zero Fit before the first.
+// Fit returns how the stream suits the sink, as it was found by the last connection that
+// was made. It is the zero Fit before the first.
 func (s *Sink) Fit() Fit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fit
 }
 
-// Deliver publishes events in one round, as the contract in package bridge has it: outcome
-// is called with nil for each event that the server has acknowledged, and with a permanent
-// error for each whose message is larger than the server or the stream takes. Deliver
-// returns nil if every event has an outcome, else the reason why some have none.
+// Deliver publishes events in one round, as the contract in package bridge has it:
+// outcome is called with nil for each event that the server has acknowledged, and with a
+// permanent error for each whose message is larger than the server or the stream takes.
+// Deliver returns nil if every event has an outcome, else the reason why some have none.
 //
 // In core mode, an event counts as acknowledged when the server has it.
 func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
@@ -158,8 +159,8 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 }
 
 // deliverStream publishes to the stream: in one batch where the stream allows it, else in
-// lanes. Where the server ends a batch early, the rest goes in lanes, so that one event that
-// the stream does not take holds up no other object's events.
+// lanes. Where the server ends a batch early, the rest goes in lanes, so that one event
+// that the stream does not take holds up no other object's events.
 func (s *Sink) deliverStream(ctx context.Context, l *link) error {
 	r := &s.round
 	inBatch := l.fit.Batch && !s.careful && len(r.events) > 1

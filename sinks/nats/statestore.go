@@ -11,7 +11,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// A key-value bucket is a stream with a name and subjects of this form, which keeps the last message of each.
+// A key-value bucket is a stream with a name and subjects of this form, which keeps the
+// last message of each.
 const (
 	bucketStream     = "KV_"
 	bucketSubjects   = "$KV."
@@ -23,16 +24,18 @@ const (
 // streamOf is the stream of a bucket.
 func streamOf(bucket string) string { return bucketStream + bucket }
 
-// StateStore keeps the last known state of each domain in a JetStream KV bucket. The key is
-// the domain's UUID. The value is the state as a CloudEvent in structured mode. A domain that
-// is gone has a delete marker, whose headers are the event's attributes in binary mode.
+// StateStore keeps the last known state of each domain in a JetStream KV bucket. The key
+// is the domain's UUID. The value is the state as a CloudEvent in structured mode. A
+// domain that is gone has a delete marker, whose headers are the event's attributes in
+// binary mode.
 //
-// The store has a connection of its own and writes in lanes: at most one write per domain is
-// unanswered, so that no retry puts an older state over a newer one. It is a bridge.Connector.
+// The store has a connection of its own and writes in lanes: at most one write per domain
+// is unanswered, so that no retry puts an older state over a newer one. It is a
+// bridge.Connector.
 type StateStore struct{ sink *Sink }
 
-// NewStateStore returns a store for cfg.StateBucket that is not connected yet. The error is a fault of cfg, see
-// [Config.Validate], or of the registration of metrics.
+// NewStateStore returns a store for cfg.StateBucket that is not connected yet. The error
+// is a fault of cfg, see [Config.Validate], or of the registration of metrics.
 func NewStateStore(cfg Config, options Options) (*StateStore, error) {
 	bucket := cfg.StateBucket
 	if bucket == "" {
@@ -60,8 +63,8 @@ func (s *StateStore) Connect(ctx context.Context) error { return s.sink.Connect(
 // Fit returns how the bucket's stream suits, as [Sink.Fit] does.
 func (s *StateStore) Fit() Fit { return s.sink.Fit() }
 
-// Deliver stores the state that each event tells ([schema.KindState]), with the contract of
-// [Sink.Deliver].
+// Deliver stores the state that each event tells ([schema.KindState]), with the contract
+// of [Sink.Deliver].
 func (s *StateStore) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
 	return s.sink.Deliver(ctx, events, outcome)
 }
@@ -69,8 +72,8 @@ func (s *StateStore) Deliver(ctx context.Context, events []schema.Event, outcome
 // Close ends the connection, as [Sink.Close] does.
 func (s *StateStore) Close() error { return s.sink.Close() }
 
-// bucketConfig is the stream of a bucket as the client libraries make it, with a history of
-// one. It has no limits: a state that is discarded is a domain that is missing.
+// bucketConfig is the stream of a bucket as the client libraries make it, with a history
+// of one. It has no limits: a state that is discarded is a domain that is missing.
 func (s *Sink) bucketConfig() jetstream.StreamConfig {
 	c := s.streamConfig(false)
 	c.Description = "last known states of virtual machines, kept by virtcast"
@@ -80,7 +83,8 @@ func (s *Sink) bucketConfig() jetstream.StreamConfig {
 	return c
 }
 
-// inspectBucket fails for a stream that does not keep states, and notes how well it keeps them.
+// inspectBucket fails for a stream that does not keep states, and notes how well it keeps
+// them.
 func (s *Sink) inspectBucket(f *Fit, c jetstream.StreamConfig) error {
 	f.Batch = false // A batch would gain nothing: each Deliver has one state of each domain.
 	misfit := func(problem, hint string) error {

@@ -51,7 +51,8 @@ func createBucket(t *testing.T, nc *natsgo.Conn, change func(*jetstream.KeyValue
 	return kv
 }
 
-// TestStateConformance holds that states are stored as reliably as events, in a bucket that keeps what was replaced.
+// TestStateConformance holds that states are stored as reliably as events, in a bucket
+// that keeps what was replaced.
 func TestStateConformance(t *testing.T) {
 	sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture {
 		srv := startServer(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
@@ -136,7 +137,8 @@ var (
 	gone    = schema.State{Valid: true, Code: schema.StateShutoff, Persistence: schema.NotPersistent, Gone: true}
 )
 
-// TestStateBucket holds what a bucket that the store made shows through the client library's own view of it.
+// TestStateBucket holds what a bucket that the store made shows through the client
+// library's own view of it.
 func TestStateBucket(t *testing.T) {
 	srv := startServer(t, nil)
 	nc := connectClient(t, srv.ClientURL())

@@ -59,8 +59,8 @@ func closeSink(t *testing.T, sink *Sink) {
 	}
 }
 
-// TestStreamMisfits: what is wrong with a stream, an account or a server is a transient error, in one line that
-// says what to change.
+// TestStreamMisfits: what is wrong with a stream, an account or a server is a transient
+// error, in one line that says what to change.
 func TestStreamMisfits(t *testing.T) {
 	noJetStream := func(o *server.Options) { o.JetStream = false }
 	tests := []struct {
@@ -187,7 +187,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// TestMaxMessageSize: the limit of the stream makes an event permanent, also when it is lowered while connected.
+// TestMaxMessageSize: the limit of the stream makes an event permanent, also when it is
+// lowered while connected.
 func TestMaxMessageSize(t *testing.T) {
 	for _, batch := range []bool{true, false} {
 		srv := startServer(t, nil)

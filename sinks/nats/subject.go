@@ -34,7 +34,8 @@ type subject struct {
 	pattern string
 }
 
-// parseSubject parses a template. The error is a lower-case phrase that says what is wrong.
+// parseSubject parses a template. The error is a lower-case phrase that says what is
+// wrong.
 func parseSubject(text string) (*subject, error) {
 	parsed, err := template.Parse(text, placeholders...)
 	if err != nil {
@@ -70,8 +71,8 @@ func (s *subject) filter() string {
 	return fixed + ".>"
 }
 
-// appendTo appends the subject of an event. Every value becomes exactly one valid token, or a
-// part of one.
+// appendTo appends the subject of an event. Every value becomes exactly one valid token,
+// or a part of one.
 func (s *subject) appendTo(dst []byte, e *schema.Event) []byte {
 	kind, event, detail := schema.SubjectTokens(e)
 	for i := range s.parts {
@@ -104,8 +105,8 @@ func appendObject(dst []byte, o *schema.Object) []byte {
 	return o.UUID.AppendText36(dst)
 }
 
-// appendToken appends a value as a subject token: "_" for an empty value, and for every byte
-// that is a separator, a wildcard, a space or not printable ASCII.
+// appendToken appends a value as a subject token: "_" for an empty value, and for every
+// byte that is a separator, a wildcard, a space or not printable ASCII.
 func appendToken(dst []byte, value string) []byte {
 	if value == "" {
 		return append(dst, missing)
@@ -120,8 +121,8 @@ func appendToken(dst []byte, value string) []byte {
 	return dst
 }
 
-// covers reports whether filter matches every subject that pattern matches. Both may hold "*"
-// tokens and end in ">".
+// covers reports whether filter matches every subject that pattern matches. Both may hold
+// "*" tokens and end in ">".
 func covers(filter, pattern string) bool {
 	for {
 		f, filterRest, filterMore := strings.Cut(filter, ".")

@@ -69,8 +69,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// FuzzSubject: whatever a template and a name are, a subject that is made has the tokens of its
-// pattern, none of them empty or a wildcard.
+// FuzzSubject: whatever a template and a name are, a subject that is made has the tokens
+// of its pattern, none of them empty or a wildcard.
 func FuzzSubject(f *testing.F) {
 	f.Add(DefaultSubject, "kvm01")
 	f.Add("a.{uuid}x{kind}", "a.b *>")

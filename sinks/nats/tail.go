@@ -13,18 +13,18 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// TailOptions is which events a reader wants. The zero value means those that are published
-// from now on.
+// TailOptions is which events a reader wants. The zero value means those that are
+// published from now on.
 type TailOptions struct {
-	// Subject filters what is delivered, as NATS does; empty means every subject
-	// that the configured template can make.
+	// Subject filters what is delivered, as NATS does; empty means every subject that the
+	// configured template can make.
 	Subject string
 	// All begins with the oldest event in the stream, Since with the first that was
 	// stored at or after that time. Both need JetStream.
 	All   bool
 	Since time.Time
-	// Interrupted, if not nil, is called with an error when the connection is lost, and with
-	// nil when there is one again. In JetStream mode no event is missed in between.
+	// Interrupted, if not nil, is called with an error when the connection is lost, and
+	// with nil when there is one again. In JetStream mode no event is missed in between.
 	Interrupted func(error)
 }
 
@@ -37,14 +37,14 @@ type Message struct {
 	Err   error
 }
 
-// tailRoom is how many messages of core NATS may wait for handle. NATS drops the connection
-// of a subscriber that stays slower than the publishers.
+// tailRoom is how many messages of core NATS may wait for handle. NATS drops the
+// connection of a subscriber that stays slower than the publishers.
 const tailRoom = 65536
 
-// Tail calls handle with every event that is published, in order. It reads what a sink with
-// the same configuration writes, in both content modes. It returns nil when ctx ends, the
-// error of handle when that fails, or why the stream cannot be read. The first connection
-// must succeed; later ones are made again for as long as it takes.
+// Tail calls handle with every event that is published, in order. It reads what a sink
+// with the same configuration writes, in both content modes. It returns nil when ctx
+// ends, the error of handle when that fails, or why the stream cannot be read. The first
+// connection must succeed; later ones are made again for as long as it takes.
 func Tail(ctx context.Context, cfg Config, opts TailOptions, handle func(Message) error) error {
 	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("nats: %w", err)

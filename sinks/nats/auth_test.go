@@ -239,6 +239,54 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestRotation: the next connection uses what the files hold then.
+func TestRotation(t *testing.T) {
+	ours, next := newAuthority(t), newAuthority(t)
+	later := time.Now().Add(time.Hour)
+	srv := startServer(t, func(o *server.Options) {
+		o.TLS, o.TLSVerify, o.TLSTimeout = true, true, 5
+		o.TLSConfig = next.serverTLS(t, "127.0.0.1", later, true)
+	})
+	cert, key := ours.issue(t, "virtcast", later)
+	sink := newSink(t, Config{URL: "nats://" + srv.Addr().String(), Create: true, TLS: TLSConfig{CA: ours.ca, Cert: cert, Key: key}})
+	defer closeSink(t, sink)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; set tls.ca to") {
+		t.Errorf("with the old authority: got %v, want that it is unknown", err)
+	}
+	replace := func(path, with string) {
+		t.Helper()
+		if err := os.Rename(with, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(ours.ca, next.ca)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; set tls.cert and tls.key to") {
+		t.Errorf("with the old client certificate: got %v, want that the server refuses it", err)
+	}
+	newCert, newKey := next.issue(t, "virtcast", later)
+	replace(cert, newCert)
+	replace(key, newKey)
+	if err := sink.Connect(t.Context()); err != nil {
+		t.Errorf("with both replaced: %v", err)
+	}
+}
+
+// TestExpiredCertificate: the server's alert rarely tells that the client's certificate has
+// expired; the error does.
+func TestExpiredCertificate(t *testing.T) {
+	a := newAuthority(t)
+	srv := startServer(t, func(o *server.Options) {
+		o.TLS, o.TLSVerify, o.TLSTimeout = true, true, 5
+		o.TLSConfig = a.serverTLS(t, "127.0.0.1", time.Now().Add(time.Hour), true)
+	})
+	cert, key := a.issue(t, "virtcast", time.Now().Add(-time.Hour))
+	sink := newSink(t, Config{URL: "nats://" + srv.Addr().String(), TLS: TLSConfig{CA: a.ca, Cert: cert, Key: key}})
+	defer closeSink(t, sink)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; the certificate in tls.cert expired at ") {
+		t.Errorf("got %v, want when the certificate expired", err)
+	}
+}
+
 func TestConnectToNobody(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -89,8 +89,8 @@ func Example() {
 			log.Fatal(err)
 		}
 	}
-	// Output: vm-0
-	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.defined.added vm-0
-	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.started.booted vm-0
-	// virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.suspended.paused
+	// Output:
+	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.defined.added
+	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.started.booted
+	// vm-0 virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.suspended.paused
 }

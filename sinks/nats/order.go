@@ -5,7 +5,8 @@ import "github.com/virtcast/virtcast/schema"
 // none ends a list of indexes in an [order].
 const none = int32(-1)
 
-// order knows which events of one Deliver must wait for which others. An event waits for
+// order knows which events of one Deliver must wait for which others. The law is that of
+// sinktest.MustWait. An event waits for
 //
 //   - the last earlier event of the same object, whatever connection it came by;
 //   - the last earlier event about its connection as a whole (a gap, say).
@@ -26,17 +27,9 @@ type order struct {
 	// wait for the same event about a connection.
 	nextSame, nextWhole, firstUnder, nextUnder []int32
 	// What follows is needed only while the order is made.
-	domains     map[schema.UUID]int32 // the last event of each object with a UUID
-	named       map[namedObject]int32 // the last event of each other object
+	uuids       map[schema.UUID]int32      // the last event of each object with a UUID
+	others      map[schema.ObjectKey]int32 // the last event of each other object
 	connections map[string]*span
-}
-
-// namedObject identifies an object that has no UUID. Its name is unique on its own host
-// only.
-type namedObject struct {
-	connection string
-	family     schema.Family
-	name       string
 }
 
 // span is what the making of an order knows about a connection.
@@ -52,11 +45,11 @@ func (o *order) arrange(events []schema.Event, settled []bool) {
 	o.waits = resize(o.waits, n, 0)
 	o.nextSame, o.nextWhole = resize(o.nextSame, n, none), resize(o.nextWhole, n, none)
 	o.firstUnder, o.nextUnder = resize(o.firstUnder, n, none), resize(o.nextUnder, n, none)
-	if o.domains == nil {
-		o.domains, o.named, o.connections = map[schema.UUID]int32{}, map[namedObject]int32{}, map[string]*span{}
+	if o.uuids == nil {
+		o.uuids, o.others, o.connections = map[schema.UUID]int32{}, map[schema.ObjectKey]int32{}, map[string]*span{}
 	}
-	clear(o.domains)
-	clear(o.named)
+	clear(o.uuids)
+	clear(o.others)
 	clear(o.connections)
 	for i := range events {
 		if !settled[i] {
@@ -94,13 +87,13 @@ func (o *order) add(i int32, e *schema.Event) {
 // it.
 func (o *order) replaceLast(e *schema.Event, i int32) (last int32, ok bool) {
 	if e.Object.UUID.IsZero() {
-		key := namedObject{e.Connection.Name, e.Object.Family, e.Object.Name}
-		last, ok = o.named[key]
-		o.named[key] = i
+		key := e.Object.Key()
+		last, ok = o.others[key]
+		o.others[key] = i
 		return last, ok
 	}
-	last, ok = o.domains[e.Object.UUID]
-	o.domains[e.Object.UUID] = i
+	last, ok = o.uuids[e.Object.UUID]
+	o.uuids[e.Object.UUID] = i
 	return last, ok
 }
 

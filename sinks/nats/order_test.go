@@ -44,7 +44,7 @@ func TestOrder(t *testing.T) {
 			i := ready[at]
 			ready = append(ready[:at], ready[at+1:]...)
 			for j := range int(i) {
-				if !acked[j] && mustWait(&events[j], &events[i]) {
+				if !acked[j] && sinktest.MustWait(&events[i], &events[j]) {
 					t.Fatalf("event %d is ready before event %d is acknowledged", i, j)
 				}
 			}
@@ -54,7 +54,7 @@ func TestOrder(t *testing.T) {
 			for k := range events {
 				free := !acked[k]
 				for j := range k {
-					free = free && (acked[j] || !mustWait(&events[j], &events[k]))
+					free = free && (acked[j] || !sinktest.MustWait(&events[k], &events[j]))
 				}
 				found := false
 				for _, r := range ready {
@@ -71,16 +71,4 @@ func TestOrder(t *testing.T) {
 			}
 		}
 	}
-}
-
-// mustWait is the law of order, [sinktest.MustWait], for objects of every family: the names of
-// node devices are unique on their own host only.
-func mustWait(earlier, later *schema.Event) bool {
-	if earlier.Object.Family == schema.FamilyNodeDevice && later.Object.Family == schema.FamilyNodeDevice {
-		return earlier.Object.Name == later.Object.Name && earlier.Connection.Name == later.Connection.Name
-	}
-	if earlier.Object.IsConnection() || later.Object.IsConnection() {
-		return earlier.Connection.Name == later.Connection.Name
-	}
-	return earlier.Object.Key() == later.Object.Key()
 }

@@ -87,13 +87,13 @@ func ExampleSink_Connect() {
 func ExampleConfig_Validate() {
 	cfg := nats.Config{
 		URL:     "http://nats.example.com",
-		Subject: "virt.{conection}",
+		Subject: "virt.{host}",
 		TLS:     nats.TLSConfig{Cert: "client.pem"},
 	}
 	fmt.Println(cfg.Validate())
 	// Output:
 	// url: scheme "http" is not known; use nats://, tls://, ws:// or wss://
-	// subject: "virt.{conection}" has the unknown placeholder {conection} (known: {connection}, {uuid}, {kind}, {event}, {detail}) at character 6; write tokens separated by dots, the first one a fixed word, with any of {connection}, {uuid}, {kind}, {event} and {detail}, such as virt.{connection}.{uuid}.{kind}.{event}.{detail}
+	// subject: "virt.{host}" has the unknown placeholder {host} (known: {connection}, {uuid}, {kind}, {event}, {detail}) at character 6; write tokens separated by dots, the first one a fixed word, with any of {connection}, {uuid}, {kind}, {event} and {detail}, such as virt.{connection}.{uuid}.{kind}.{event}.{detail}
 	// tls: cert and key belong together; give both or neither
 }
 

@@ -40,13 +40,23 @@ type connectable[Fit any] interface {
 // itself.
 type connector[Fit any] struct{ connectable[Fit] }
 
-var _ bridge.Connector = connector[nats.Fit]{}
-
 // Connect implements bridge.Connector.
 func (c connector[Fit]) Connect(ctx context.Context) error {
 	_, err := c.connectable.Connect(ctx)
 	return err
 }
+
+// quick is a connector whose Close takes no context, since it blocks for a short time only.
+type quick interface {
+	bridge.Connector
+	Close() error
+}
+
+// closer is a quick connector as a Sink.
+type closer struct{ quick }
+
+// Close implements Sink.
+func (c closer) Close(context.Context) error { return c.quick.Close() }
 
 // sinkTools is what sinks are made with.
 type sinkTools struct {
@@ -80,12 +90,12 @@ func sinkKinds() []sinkKind {
 			kind: config.KindNATS,
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				sink, err := nats.New(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[nats.Fit]{sink}, err
+				return closer{sink}, err
 			},
 			keepsStates: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
-				store, err := nats.NewState(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[nats.Fit]{store}, err
+				store, err := nats.NewStateStore(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
+				return closer{store}, err
 			},
 		},
 		{

@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
-func benchList(b *testing.B, registrations ...Registration) *[]*entry {
+func benchList(b testing.TB, registrations ...Registration) *[]*entry {
 	b.Helper()
 	r := New(Options{})
 	for _, reg := range registrations {
@@ -57,7 +58,7 @@ func BenchmarkQueue(b *testing.B) {
 			if _, err := r.RegisterAny(lifecycle()); err != nil {
 				b.Fatal(err)
 			}
-			q := newQueue(&r.pool, 1<<20)
+			q := newQueue(&r.pool, &r.budget, 128<<20)
 			rec := recorder{registry: r, name: "kvm01", queue: q}
 			batch := make([]schema.Observation, 0, size)
 			for i := range size {
@@ -66,7 +67,7 @@ func BenchmarkQueue(b *testing.B) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				q.push(batch)
+				q.push(drivers.Batch{Observations: batch})
 				if n += size; n >= batchLength/2 {
 					n = 0
 					rec.process(b.Context(), q.take())
@@ -80,7 +81,7 @@ func BenchmarkQueue(b *testing.B) {
 // BenchmarkPipeline is the same with both goroutines running.
 func BenchmarkPipeline(b *testing.B) {
 	h := &host{name: "kvm01"}
-	r := New(Options{QueueBound: 1 << 20})
+	r := New(Options{QueueBytes: 128 << 20})
 	if _, err := r.RegisterAny(lifecycle()); err != nil {
 		b.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func BenchmarkPipeline(b *testing.B) {
 	s := h.current()
 	batch := make([]schema.Observation, 0, 64)
 	for i := range 64 {
-		batch = append(batch, s.observation(0, schema.KindLifecycle, uuidA, int32(i)))
+		batch = append(batch, s.observation(schema.KindLifecycle, uuidA, int32(i)))
 	}
 	b.ReportAllocs()
 	sent := uint64(0)
@@ -104,7 +105,7 @@ func BenchmarkPipeline(b *testing.B) {
 		for sent > 1<<19 && r.Stats()[0].Queued > 1<<19 {
 			time.Sleep(100 * time.Microsecond)
 		}
-		s.observe(batch)
+		s.deliver(batch...)
 		sent += 64
 	}
 	for r.Stats()[0].Recorded < sent {

@@ -7,14 +7,17 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/virtcast/virtcast/drivers"
+	"github.com/virtcast/virtcast/schema"
 )
 
-// connection watches one hypervisor. Two goroutines serve it, both started and waited for
-// by run: the supervisor opens sessions and keeps their callbacks, the recorder
-// empties the queue. The driver has its own, which calls queue.push.
+// connection watches one hypervisor. Two goroutines serve it, both started and waited for by
+// run: the supervisor opens sessions and keeps their filters in force, the recorder empties
+// the queue. The driver has its own, which calls queue.push.
 type connection struct {
 	name     string
-	driver   Driver
+	driver   drivers.Driver
 	registry *Registry
 	queue    *queue
 	logger   *slog.Logger
@@ -26,11 +29,11 @@ type connection struct {
 	status status
 }
 
-// status is what the supervisor says of a connection.
+// status is the supervisor's part of [Stats].
 type status struct {
 	up                          bool
 	opens, openFailures, losses uint64
-	callbacks, refused          int
+	filters, refused            int
 	refusals                    uint64
 	backoff                     time.Duration
 }
@@ -40,13 +43,13 @@ func newConnection(r *Registry, c Connection) *connection {
 		name:     c.Name,
 		driver:   c.Driver,
 		registry: r,
-		queue:    newQueue(&r.pool, r.opts.QueueBound),
+		queue:    newQueue(&r.pool, &r.budget, r.opts.QueueBytes),
 		logger:   r.opts.Logger.With(keyConnection, c.Name),
 		changed:  make(chan struct{}, 1),
 	}
 }
 
-// notify says that registrations changed. It never blocks.
+// notify tells the supervisor that registrations changed. It never blocks.
 func (c *connection) notify() {
 	select {
 	case c.changed <- struct{}{}:
@@ -76,23 +79,25 @@ func (c *connection) run(ctx, recordCtx context.Context) {
 
 // supervise opens session after session until ctx ends.
 func (c *connection) supervise(ctx context.Context) {
+	began := time.Now().UTC()
 	wait := backoff{bounds: c.registry.opts.Backoff}
 	var lostAt time.Time // zero before the first session
 	var lastFailure string
 	for ctx.Err() == nil {
 		opened := time.Now()
-		s, err := c.open(ctx)
+		p := c.position()
+		s, err := c.open(ctx, p)
 		switch {
 		case err == nil:
 			lastFailure = ""
-			lostAt = c.serve(ctx, s, lostAt)
+			lostAt = c.serve(ctx, s, unobservedSince(s, p, lostAt, began))
 			if time.Since(opened) >= c.registry.opts.Backoff.Max {
 				wait.reset()
 			}
 		case ctx.Err() != nil:
 			return
 		default:
-			// A host that is down for days says the same every minute: once is enough.
+			// A host that is down for days gives the same error every minute: it is logged once.
 			level := slog.LevelWarn
 			if err.Error() == lastFailure {
 				level = slog.LevelDebug
@@ -110,10 +115,22 @@ func (c *connection) supervise(ctx context.Context) {
 	}
 }
 
-func (c *connection) open(ctx context.Context) (Session, error) {
+// position returns where the next session is to resume: behind what was queued last, or, for
+// the first session, behind what is durable.
+func (c *connection) position() schema.Position {
+	if p := c.queue.resume(); p != nil {
+		return p
+	}
+	if c.registry.opts.Position == nil {
+		return nil
+	}
+	return c.registry.opts.Position(c.name)
+}
+
+func (c *connection) open(ctx context.Context, p schema.Position) (drivers.Session, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.registry.opts.CallTimeout)
 	defer cancel()
-	s, err := c.driver.Open(ctx, c.queue.push)
+	s, err := c.driver.Open(ctx, p, c.queue.push)
 	if err != nil {
 		c.update(func(s *status) { s.openFailures++ })
 		return nil, fmt.Errorf("open: %w", err)
@@ -121,39 +138,53 @@ func (c *connection) open(ctx context.Context) (Session, error) {
 	return s, nil
 }
 
-// serve watches one session until it is lost or ctx ends, closes it, and returns
-// the time since which the connection is not observed. lostAt is that time of the session
-// before; zero if there was none.
-func (c *connection) serve(ctx context.Context, s Session, lostAt time.Time) time.Time {
+// unobservedSince returns the time since which the connection was not observed when a
+// session was opened; zero if nothing was missed, or nobody watched before. A session that
+// could not resume from a position that an earlier run of the program left has missed what
+// happened since then: since the time up to which the position reaches, where the driver
+// knows it, or at least since this run began.
+func unobservedSince(s drivers.Session, p schema.Position, lostAt, began time.Time) time.Time {
+	switch {
+	case s.Resumed():
+		return time.Time{}
+	case !lostAt.IsZero() || p == nil:
+		return lostAt
+	}
+	if sure := s.Sure(); !sure.IsZero() && sure.Before(began) {
+		return sure.UTC()
+	}
+	return began
+}
+
+// serve watches one session until it is lost or ctx ends, closes it, and returns the time
+// since which the connection is not observed. unobserved is that time before this session;
+// zero if there is no gap to declare.
+func (c *connection) serve(ctx context.Context, s drivers.Session, unobserved time.Time) time.Time {
 	c.update(func(s *status) { s.opens++ })
-	opened := time.Now()
-	if !lostAt.IsZero() {
-		// Before the first RegisterAny: whatever the session says comes after the gap.
-		c.queue.hold(s.Connection(), lostAt)
+	opened := time.Now().UTC()
+	if unobserved.IsZero() {
+		unobserved = opened
+	} else {
+		// Before the first Watch: whatever the session delivers comes behind the gap.
+		c.queue.hold(s.Connection(), unobserved)
 	}
-	callbacks := newWire(s, c.queue, c.registry.opts.CallTimeout, c.logger)
-	err := c.follow(ctx, callbacks)
-	watched := err == nil
-	if watched {
-		// Here is the place of reconciliation: now that every callback is answered,
-		// s.Domains lists the states as they are; compared with the last known ones, each
-		// difference is an observation (Synthetic, UnobservedSince: lostAt) that belongs directly
-		// behind the gap, before what the callbacks have brought meanwhile.
-		// The queue is held until release, so that it can be put there; a first session, after a
-		// restart of the bridge, will have to be held as well.
-		c.queue.release(time.Now().UTC())
-		c.update(func(s *status) { s.up = true })
-		c.logger.InfoContext(ctx, "watching", keyURI, s.Connection().URI, keySource, s.Connection().Source, keyCallbacks, len(callbacks.have))
-		err = c.watch(ctx, s, callbacks)
+	w := newWatcher(s, c)
+	defer w.stop()
+	err := w.apply(ctx, unobserved)
+	since := unobserved // It was never watched: the next gap covers all of it.
+	if err == nil {
+		began := time.Now().UTC()
+		c.queue.release(began)
+		if w.missing == 0 {
+			c.logger.InfoContext(ctx, "watching", keyURI, s.Connection().URI, keySource, s.Connection().Source, keyFilters, w.inForce)
+		}
+		err = c.watch(ctx, w)
+		since = c.lostSince(w, began)
 	}
-	since := unobservedSince(s)
-	if !watched && !lostAt.IsZero() {
-		since = lostAt // It was never wholly observed: the next gap covers all of it.
-	}
-	// Close waits: after it no observation comes. Why it fails is of no use, the session is over.
+	// Close waits: after it nothing is delivered. Its error changes nothing, the session is over.
 	_ = s.Close()
 	c.queue.release(time.Now().UTC())
-	c.update(func(s *status) { s.up, s.callbacks, s.refused = false, 0, 0 })
+	c.update(func(s *status) { s.up, s.filters, s.refused = false, 0, 0 })
 	if ctx.Err() == nil {
 		c.update(func(s *status) { s.losses++ })
 		c.logger.WarnContext(ctx, "session lost", keyError, err, keySince, since, keyDuration, time.Since(opened))
@@ -161,46 +192,47 @@ func (c *connection) serve(ctx context.Context, s Session, lostAt time.Time) tim
 	return since
 }
 
-// watch keeps the session's callbacks as they are wanted until it is lost or ctx ends.
-func (c *connection) watch(ctx context.Context, s Session, callbacks *wire) error {
+// watch keeps the session's filters as they are wanted until it is lost or ctx ends.
+func (c *connection) watch(ctx context.Context, w *watcher) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.Done():
-			return lossOf(s)
+		case <-w.session.Done():
+			return lossOf(w.session)
 		case <-c.changed:
-			if err := c.follow(ctx, callbacks); err != nil {
-				return err
-			}
+		case <-w.due():
+		}
+		if err := w.apply(ctx, time.Now().UTC()); err != nil {
+			return err
 		}
 	}
 }
 
-func (c *connection) follow(ctx context.Context, callbacks *wire) error {
-	err := callbacks.follow(ctx, wanted(*c.registry.list.Load(), c.name))
-	c.update(func(s *status) {
-		s.callbacks = len(callbacks.have)
-		s.refusals += uint64(len(callbacks.refused) - s.refused)
-		s.refused = len(callbacks.refused)
-	})
-	return err
-}
-
-func lossOf(s Session) error {
+func lossOf(s drivers.Session) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
 	return errors.New("the driver closed the session")
 }
 
-// unobservedSince returns the time since which a session that is over may have missed
-// something: when it last heard of its peer, where it can say so, else now.
-func unobservedSince(s Session) time.Time {
-	if s, ok := s.(LastHeard); ok {
-		if at := s.LastHeard(); !at.IsZero() {
-			return at.UTC()
-		}
+// lostSince returns the time since which a session that is over may have missed something,
+// where it was watched since began: the end of what the driver is sure of, but no earlier
+// than began and no later than now. A filter that is missing is not observed since longer.
+func (c *connection) lostSince(w *watcher, began time.Time) time.Time {
+	if !w.since.IsZero() {
+		return w.since
 	}
-	return time.Now().UTC()
+	now := time.Now().UTC()
+	sure := w.session.Sure()
+	if delivered := c.queue.delivered(); delivered.After(sure) {
+		sure = delivered
+	}
+	switch {
+	case sure.IsZero() || sure.After(now):
+		return now
+	case sure.Before(began):
+		return began
+	}
+	return sure.UTC()
 }

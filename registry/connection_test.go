@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -28,7 +29,7 @@ func TestWatchRecordsInOrder(t *testing.T) {
 		if diff := cmp.Diff(want, w.journal.lines()); diff != "" {
 			t.Errorf("recorded (-want +got):\n%s", diff)
 		}
-		if s := w.stat("kvm01"); !s.Up || s.Opens != 1 || s.Callbacks != 1 || s.Recorded != 3000 {
+		if s := w.stat("kvm01"); !s.Up || s.Opens != 1 || s.Filters != 1 || s.Recorded != 3000 {
 			t.Errorf("stats: %+v", s)
 		}
 	})
@@ -71,8 +72,8 @@ func TestReconnectDeclaresGapBeforeAnythingNewer(t *testing.T) {
 		w.register(Registration{Kinds: []schema.Kind{kindReboot}, Sinks: []string{"bus"}})
 		synctest.Wait()
 		h.emit(schema.KindLifecycle, uuidA, 1)
-		heard := time.Now().UTC()
-		h.current().heard = heard
+		sure := time.Now().UTC()
+		h.current().sure = sure
 		time.Sleep(20 * time.Second)
 		h.setDown(errors.New("refused"))
 		h.setDelay(time.Second)
@@ -100,10 +101,10 @@ func TestReconnectDeclaresGapBeforeAnythingNewer(t *testing.T) {
 		if gap.Gap == nil || gap.Gap.Reason != schema.GapDisconnected || gap.Gap.Lost != 0 || gap.Sinks != nil {
 			t.Fatalf("second record %+v, want the gap, for every sink", gap)
 		}
-		if !gap.UnobservedSince.Equal(heard) {
-			t.Errorf("unobserved since %v, want %v, when the session last heard of its peer", gap.UnobservedSince, heard)
+		if !gap.UnobservedSince.Equal(sure) {
+			t.Errorf("unobserved since %v, want %v, up to when the session is sure", gap.UnobservedSince, sure)
 		}
-		if gap.Connection != h.current().Connection() || gap.CallbackID != 0 || gap.Received != gap.Gap.Until {
+		if gap.Connection != h.current().Connection() || gap.Received != gap.Gap.Until {
 			t.Errorf("gap %+v", gap)
 		}
 		if first := records[2]; first.Received.After(gap.Gap.Until) && first.Detail != 2 {
@@ -184,17 +185,17 @@ func TestRegisterTimeoutClosesTheSession(t *testing.T) {
 
 func TestRefusedKindLeavesTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &host{name: "kvm01", refuse: map[schema.Kind]bool{kindReboot: true}}
+		h := &host{name: "kvm01", refuse: map[drivers.Filter]bool{{Kind: kindReboot}: true, {Kind: kindReboot, Domain: uuidA}: true}}
 		w := watch(t, Options{}, h)
 		defer w.stop()
 		w.register(Registration{Kinds: []schema.Kind{kindReboot, schema.KindLifecycle}})
-		settled()
+		synctest.Wait()
 		w.register(Registration{Kinds: []schema.Kind{kindReboot}, Domain: &uuidA, Callback: &spy{}})
-		settled()
-		if diff := cmp.Diff([]string{"lifecycle/all"}, h.callbacks()); diff != "" {
-			t.Errorf("callbacks (-want +got):\n%s", diff)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"lifecycle/all"}, h.filters()); diff != "" {
+			t.Errorf("filters (-want +got):\n%s", diff)
 		}
-		if s := w.stat("kvm01"); s.Refused != 1 || s.Callbacks != 1 || !s.Up {
+		if s := w.stat("kvm01"); s.Refused != 1 || s.Filters != 1 || !s.Up {
 			t.Errorf("stats: %+v", s)
 		}
 		h.cut()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/registry"
@@ -129,8 +130,8 @@ type counter struct{ events int }
 // Observe implements registry.Observer.
 func (c *counter) Observe(schema.Observation) { c.events++ }
 
-// The same observer with the same filter is refused, as libvirt refuses a callback that it
-// tracks already.
+// The same observer with the same filter is refused, as libvirt refuses a callback that
+// it tracks already.
 func ExampleObserver() {
 	r := registry.New(registry.Options{})
 	registration := registry.Registration{
@@ -145,8 +146,8 @@ func ExampleObserver() {
 	// register: event callback already tracked, as registration 0
 }
 
-// A connection was not watched for a time: callbacks get the gap before anything newer. What
-// happened meanwhile is unknown.
+// A connection was not watched for a time: callbacks get the gap before anything newer.
+// What happened meanwhile is unknown.
 func ExampleRegistration_gap() {
 	host := libvirttest.NewServer(libvirttest.Options{})
 	defer host.Close()
@@ -228,14 +229,14 @@ func printEvent(o schema.Observation) {
 }
 
 // driverOf returns a driver that reaches a hypervisor in this process.
-func driverOf(name string, host *libvirttest.Server) registry.Driver {
+func driverOf(name string, host *libvirttest.Server) drivers.Driver {
 	driver, err := libvirt.NewFromURI(name, host.URI(), func(_ *libvirt.Config, options *libvirt.Options) {
 		options.Dial = func(ctx context.Context) (net.Conn, error) { return host.DialContext(ctx, "", "") }
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	return registry.DriverOf(driver.Open)
+	return driver
 }
 
 // watch runs a registry until do has returned and n events have been seen.

@@ -7,14 +7,14 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
 var (
-	errRefused = errors.New("this function is not supported by the connection driver")
+	errRefused = permanentError{}
 	errCut     = errors.New("cut")
 
 	uuidA = schema.UUID{0xa}
@@ -23,47 +23,53 @@ var (
 	kindReboot = schema.KindOf(schema.FamilyDomain, 1)
 )
 
-// host is a hypervisor and its driver. It sends each event once for every matching callback, in the order
-// of their registration.
+type permanentError struct{}
+
+func (permanentError) Error() string {
+	return "this function is not supported by the connection driver"
+}
+func (permanentError) Permanent() bool { return true }
+
+// host is a hypervisor and its driver. It sends each event once if any filter in force
+// matches.
 type host struct {
 	mu      sync.Mutex
 	name    string
 	down    error
-	refuse  map[schema.Kind]bool
-	delay   time.Duration // of RegisterAny
-	session *hostSession  // the last opened
+	refuse  map[drivers.Filter]bool
+	fail    map[schema.Kind]error // fails to register, for now
+	lose    bool                  // the next Watch loses the session
+	delay   time.Duration         // of Watch, in which events come already
+	history bool                  // sessions resume
+	session *hostSession          // the last opened
 	opens   int
-}
-
-type hostCallback struct {
-	id     int32
-	kind   schema.Kind
-	domain *schema.UUID
+	resumed []string // the positions that sessions were opened with
 }
 
 type hostSession struct {
 	host       *host
 	connection *schema.Connection
-	observe    func([]schema.Observation)
+	out        func(drivers.Batch)
 	done       chan struct{}
-	heard      time.Time
+	sure       time.Time
+	resumed    bool
 
 	// host.mu guards what follows.
-	err       error
-	ended     bool
-	nextID    int32
-	callbacks []hostCallback
+	err     error
+	ended   bool
+	inForce map[drivers.Filter]bool
 }
 
-func (h *host) Open(_ context.Context, observe func([]schema.Observation)) (Session, error) {
+func (h *host) Open(_ context.Context, p schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.opens++
 	if h.down != nil {
 		return nil, h.down
 	}
+	h.resumed = append(h.resumed, string(p))
 	h.session = &hostSession{
-		host: h, observe: observe, done: make(chan struct{}),
+		host: h, out: out, done: make(chan struct{}), resumed: h.history && p != nil,
 		connection: &schema.Connection{Name: h.name, URI: "fake:///" + h.name, Source: "fake://" + h.name + "/"},
 	}
 	return h.session, nil
@@ -71,7 +77,8 @@ func (h *host) Open(_ context.Context, observe func([]schema.Observation)) (Sess
 
 func (s *hostSession) Connection() *schema.Connection { return s.connection }
 func (s *hostSession) Done() <-chan struct{}          { return s.done }
-func (s *hostSession) LastHeard() time.Time           { return s.heard }
+func (s *hostSession) Sure() time.Time                { return s.sure }
+func (s *hostSession) Resumed() bool                  { return s.resumed }
 
 func (s *hostSession) Err() error {
 	s.host.mu.Lock()
@@ -79,51 +86,44 @@ func (s *hostSession) Err() error {
 	return s.err
 }
 
-func (s *hostSession) Domains(context.Context) ([]schema.ListedDomain, error) { return nil, nil }
+func (s *hostSession) List(context.Context) error { return nil }
 
-func (s *hostSession) RegisterAny(ctx context.Context, kind schema.Kind, domain *schema.UUID) (int32, error) {
+func (s *hostSession) Watch(ctx context.Context, want []drivers.Filter) (missing []drivers.Missing, err error) {
 	s.host.mu.Lock()
 	delay := s.host.delay
 	s.host.mu.Unlock()
+	missing, err = s.watch(want)
 	if delay > 0 && !sleep(ctx, delay) {
-		return 0, ctx.Err()
+		return nil, ctx.Err()
 	}
-	s.host.mu.Lock()
-	defer s.host.mu.Unlock()
-	if s.ended {
-		return 0, errors.New("session ended")
-	}
-	if s.host.refuse[kind] {
-		return 0, errRefused
-	}
-	for _, c := range s.callbacks {
-		if callbackName(c.kind, c.domain) == callbackName(kind, domain) {
-			return 0, errors.New("event callback already tracked")
-		}
-	}
-	if domain != nil {
-		uuid := *domain
-		domain = &uuid
-	}
-	id := s.nextID
-	s.nextID++
-	s.callbacks = append(s.callbacks, hostCallback{id, kind, domain})
-	return id, nil
+	return missing, err
 }
 
-func (s *hostSession) DeregisterAny(_ context.Context, kind schema.Kind, id int32) error {
+func (s *hostSession) watch(want []drivers.Filter) (missing []drivers.Missing, err error) {
 	s.host.mu.Lock()
+	if s.host.lose {
+		s.host.lose = false
+		s.host.mu.Unlock()
+		s.end(errCut)
+		return nil, errCut
+	}
 	defer s.host.mu.Unlock()
 	if s.ended {
-		return errors.New("session ended")
+		return nil, errors.New("session ended")
 	}
-	for i, c := range s.callbacks {
-		if c.id == id && c.kind == kind {
-			s.callbacks = slices.Delete(s.callbacks, i, i+1)
-			return nil
+	inForce := map[drivers.Filter]bool{}
+	for _, f := range want {
+		switch {
+		case s.host.refuse[f]:
+			missing = append(missing, drivers.Missing{Filter: f, Err: errRefused})
+		case s.host.fail[f.Kind] != nil:
+			missing = append(missing, drivers.Missing{Filter: f, Err: s.host.fail[f.Kind]})
+		default:
+			inForce[f] = true
 		}
 	}
-	return fmt.Errorf("domain event callback %d not registered", id)
+	s.inForce = inForce
+	return missing, nil
 }
 
 func (s *hostSession) Close() error {
@@ -135,16 +135,16 @@ func (s *hostSession) end(err error) {
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
 	if !s.ended {
-		s.ended, s.err, s.callbacks = true, err, nil
+		s.ended, s.err, s.inForce = true, err, nil
 		close(s.done)
 	}
 }
 
-func callbackName(kind schema.Kind, domain *schema.UUID) string {
-	if domain == nil {
-		return kind.String() + "/all"
+func filterName(f drivers.Filter) string {
+	if f.Domain.IsZero() {
+		return f.Kind.String() + "/all"
 	}
-	return fmt.Sprintf("%s/%x", kind, domain[0])
+	return fmt.Sprintf("%s/%x", f.Kind, f.Domain[0])
 }
 
 // cut loses the session.
@@ -175,13 +175,20 @@ func (h *host) over() bool {
 	return h.session.ended
 }
 
-// callbacks names what is registered, sorted.
-func (h *host) callbacks() []string {
+// setFail makes the host fail to register for a kind, or succeed again with nil.
+func (h *host) setFail(kind schema.Kind, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fail = map[schema.Kind]error{kind: err}
+}
+
+// filters names what is in force, sorted.
+func (h *host) filters() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	names := []string{}
-	for _, c := range h.session.callbacks {
-		names = append(names, callbackName(c.kind, c.domain))
+	for f := range h.session.inForce {
+		names = append(names, filterName(f))
 	}
 	slices.Sort(names)
 	return names
@@ -195,16 +202,19 @@ func (h *host) emit(kind schema.Kind, domain schema.UUID, detail int32) {
 	if s == nil || s.ended {
 		return
 	}
-	for _, c := range s.callbacks {
-		if c.kind == kind && (c.domain == nil || *c.domain == domain) {
-			s.observe([]schema.Observation{s.observation(c.id, kind, domain, detail)})
-		}
+	if s.inForce[drivers.Filter{Kind: kind}] || s.inForce[drivers.Filter{Kind: kind, Domain: domain}] {
+		s.deliver(s.observation(kind, domain, detail))
 	}
 }
 
-func (s *hostSession) observation(id int32, kind schema.Kind, domain schema.UUID, detail int32) schema.Observation {
+// deliver delivers observations.
+func (s *hostSession) deliver(observations ...schema.Observation) {
+	s.out(drivers.Batch{Observations: observations})
+}
+
+func (s *hostSession) observation(kind schema.Kind, domain schema.UUID, detail int32) schema.Observation {
 	return schema.Observation{
-		Connection: s.connection, Kind: kind, CallbackID: id, Detail: detail,
+		Connection: s.connection, Kind: kind, Detail: detail,
 		Object: schema.Object{UUID: domain, Name: "d", ID: 1}, Received: time.Now().UTC(),
 	}
 }
@@ -216,9 +226,11 @@ type journal struct {
 	gate    chan struct{} // if not nil, Record waits for it
 	batches int
 	records []schema.Matched
+	// positions are those that became durable, each with the number of records before it.
+	positions []string
 }
 
-func (j *journal) record(ctx context.Context, batch []schema.Matched) error {
+func (j *journal) record(ctx context.Context, batch schema.MatchedBatch) error {
 	j.mu.Lock()
 	gate := j.gate
 	j.mu.Unlock()
@@ -235,7 +247,10 @@ func (j *journal) record(ctx context.Context, batch []schema.Matched) error {
 		return j.fail
 	}
 	j.batches++
-	j.records = append(j.records, batch...)
+	j.records = append(j.records, batch.Matched...)
+	if batch.Position != nil {
+		j.positions = append(j.positions, fmt.Sprintf("%s after %d", batch.Position, len(j.records)))
+	}
 	return nil
 }
 
@@ -255,6 +270,10 @@ func (j *journal) all() []schema.Matched {
 func (j *journal) lines() []string {
 	lines := []string{}
 	for _, m := range j.all() {
+		if m.Listing != nil {
+			lines = append(lines, fmt.Sprintf("listing of %d", len(m.Listing.Domains)))
+			continue
+		}
 		lines = append(lines, line(m.Observation))
 	}
 	return lines
@@ -349,13 +368,6 @@ func (w *watching) deregister(id ID) {
 
 // lifecycle is a registration for lifecycle events and every sink.
 func lifecycle() Registration { return Registration{Kinds: []schema.Kind{schema.KindLifecycle}} }
-
-// settled waits until wire registrations have followed.
-func settled() {
-	synctest.Wait()
-	time.Sleep(2 * settle)
-	synctest.Wait()
-}
 
 // spy is a callback that notes what it sees.
 type spy struct {

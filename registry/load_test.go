@@ -34,9 +34,9 @@ func TestRegistrationsChangeUnderLoad(t *testing.T) {
 	}
 	r := New(Options{
 		Backoff:    Backoff{Min: time.Millisecond, Max: 2 * time.Millisecond},
-		QueueBound: 1 << 20,
-		Record: func(_ context.Context, batch []schema.Matched) error {
-			for _, m := range batch {
+		QueueBytes: 128 << 20,
+		Record: func(_ context.Context, batch schema.MatchedBatch) error {
+			for _, m := range batch.Matched {
 				if m.Gap != nil || m.Object.UUID != uuidA {
 					continue
 				}

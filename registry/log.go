@@ -4,11 +4,12 @@ package registry
 const (
 	keyConnection  = "connection"
 	keyConnections = "connections"
-	keyCallbacks   = "callbacks"
 	keyDuration    = "duration"
 	keyError       = "err"
+	keyFilters     = "filters"
 	keyKind        = "kind"
 	keyLost        = "lost"
+	keyMissing     = "missing"
 	keySince       = "unobserved_since"
 	keySource      = "source"
 	keyURI         = "uri"

@@ -13,7 +13,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descConfigured = describe("connections_configured", "Connections that are configured.")
-	descUp         = describe("connections_up", "Connections whose session is open and registered.")
+	descUp         = describe("connections_up", "Connections whose session is open and has everything wanted in force.")
 	descFailures   = describe("record_failures_total", "Attempts to record a batch that failed and were repeated.")
 )
 
@@ -33,7 +33,7 @@ func gauge(name, help string, value func(*Stats) float64) metric {
 }
 
 var perConnection = []metric{
-	gauge("connection_up", "1 while the session is open and registered.", func(s *Stats) float64 {
+	gauge("connection_up", "1 while the session is open and has everything wanted in force.", func(s *Stats) float64 {
 		if s.Up {
 			return 1
 		}
@@ -47,9 +47,9 @@ var perConnection = []metric{
 		func(s *Stats) uint64 { return s.Losses }),
 	gauge("backoff_seconds", "Wait before the next attempt to open a session; 0 if none is waiting.",
 		func(s *Stats) float64 { return s.Backoff.Seconds() }),
-	gauge("callbacks", "Callbacks registered with the hypervisor.",
-		func(s *Stats) float64 { return float64(s.Callbacks) }),
-	counter("registrations_refused_total", "Callbacks that the hypervisor refused to register.",
+	gauge("filters", "Filters in force in the session.",
+		func(s *Stats) float64 { return float64(s.Filters) }),
+	counter("registrations_refused_total", "Filters of kinds that the hypervisor does not have.",
 		func(s *Stats) uint64 { return s.Refused }),
 	counter("observations_received_total", "Observations received: the sum of recorded, observed, unmatched, lost and queue_depth.",
 		func(s *Stats) uint64 { return s.Received }),
@@ -63,12 +63,16 @@ var perConnection = []metric{
 		func(s *Stats) uint64 { return s.Unmatched }),
 	counter("observations_lost_total", "Observations lost because the queue was full, or left when the registry stopped.",
 		func(s *Stats) uint64 { return s.Lost }),
-	counter("observations_copied_total", "Second copies of events, dropped while callbacks changed over; not in received.",
-		func(s *Stats) uint64 { return s.Copies }),
 	counter("gaps_total", "Gaps declared and recorded.",
 		func(s *Stats) uint64 { return s.Gaps }),
+	counter("listings_total", "Listings recorded.",
+		func(s *Stats) uint64 { return s.Listings }),
+	counter("listings_lost_total", "Listings lost because the queue was full.",
+		func(s *Stats) uint64 { return s.ListingsLost }),
 	gauge("queue_depth", "Observations waiting to be recorded.",
 		func(s *Stats) float64 { return float64(s.Queued) }),
+	gauge("queue_bytes", "Memory of the observations waiting to be recorded.",
+		func(s *Stats) float64 { return float64(s.QueuedBytes) }),
 }
 
 // Describe implements prometheus.Collector.

@@ -18,15 +18,15 @@ func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registerer := prometheus.NewPedanticRegistry()
 		h, dead := &host{name: "kvm01"}, &host{name: "dead", down: errors.New("refused")}
-		w := watch(t, Options{Registerer: registerer, QueueBound: 10}, h, dead)
+		w := watch(t, Options{Registerer: registerer, QueueBytes: 11 * fakeSize}, h, dead)
 		defer w.stop()
 		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Domain: &uuidA})
 		synctest.Wait()
 		s := h.current()
-		s.observe([]schema.Observation{
-			s.observation(0, schema.KindLifecycle, uuidA, 1),
-			s.observation(0, schema.KindLifecycle, uuidB, 2),
-		})
+		s.deliver(
+			s.observation(schema.KindLifecycle, uuidA, 1),
+			s.observation(schema.KindLifecycle, uuidB, 2),
+		)
 		synctest.Wait()
 		w.journal.setFail(errors.New("disk full"))
 		h.emit(schema.KindLifecycle, uuidA, 3)
@@ -38,7 +38,7 @@ func TestMetrics(t *testing.T) {
 # HELP virtcast_registry_connections_configured Connections that are configured.
 # TYPE virtcast_registry_connections_configured gauge
 virtcast_registry_connections_configured 2
-# HELP virtcast_registry_connections_up Connections whose session is open and registered.
+# HELP virtcast_registry_connections_up Connections whose session is open and has everything wanted in force.
 # TYPE virtcast_registry_connections_up gauge
 virtcast_registry_connections_up 1
 # HELP virtcast_registry_observations_lost_total Observations lost because the queue was full, or left when the registry stopped.

@@ -1,66 +1,60 @@
 package registry
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
 const (
-	// chunkLength is how many observations a chunk holds: about 9 KiB.
-	chunkLength = 64
-	// batchLength bounds how many observations are recorded by one call.
+	// batchLength and batchBytes bound what is recorded by one call. One observation that is
+	// larger is recorded alone.
 	batchLength = 1024
+	batchBytes  = 1 << 20
+	// sealLength is after how many observations a position ends a chunk.
+	sealLength = 256
 )
-
-// chunk is a piece of a queue. Chunks come from a pool that all queues share, so that a queue
-// that is empty owns none.
-type chunk struct {
-	next *chunk
-	n    int
-	// gaps is how many of the n are gaps, which were not received.
-	gaps         int
-	observations [chunkLength]schema.Observation
-}
-
-type chunkPool struct{ sync.Pool }
-
-func (p *chunkPool) get() *chunk { return p.Get().(*chunk) } //nolint:errcheck // the pool holds nothing else
-
-// put gives back a chunk and lets go of what it points to.
-func (p *chunkPool) put(c *chunk) {
-	clear(c.observations[:c.n])
-	c.next, c.n, c.gaps = nil, 0, 0
-	p.Put(c)
-}
 
 // queue is where the observations of one connection wait to be recorded:
 //
 //	driver ── push ──▶ [ chunk ▸ chunk ▸ ▮chunk ▸ chunk ] ── take ──▶ recorder ── done
 //	                                      ▮ held: taken only after release
 //
-// push never blocks. When bound observations wait, newer ones are lost: counted at once, and declared by
-// a gap that is queued in the same moment in which the recorder makes room, hence
-// before anything newer.
+// Positions and listings stand between the observations, in their places.
+//
+// push never blocks. An observation that finds no room, in the queue's own bound or in the
+// budget of all queues, is lost: counted at once, and declared by a gap that is queued in its
+// place. The gap grows with each observation that is lost behind it, until something else is
+// queued or the recorder takes it.
 type queue struct {
-	pool  *chunkPool
-	bound int
+	pool   *chunkPool
+	budget *budget
+	// limit bounds what is queued or in the recorder's hands, in bytes.
+	limit int
 	// ready has an element when take may have something, or closed was set.
 	ready chan struct{}
 
 	// mu guards what follows. It is a leaf: no other lock is taken while it is held.
 	mu         sync.Mutex
 	head, tail *chunk
-	// held is the first chunk that must not be taken yet, and declared the gap at
-	// its start, whose end is not known yet.
+	// held is the first chunk that must not be taken yet, and declared the gap at its start,
+	// whose end is not known yet.
 	held     *chunk
 	declared *schema.Observation
-	waiting  int // received observations in the chunks, gaps not counted
-	tally    tally
-	overrun  overrun
-	copies   copyFilter
-	closed   bool
+	// overrun is the gap at the end that still grows; nil for none.
+	overrun *schema.Observation
+	// bytes is what is queued or taken, taken what the recorder has in its hands of that,
+	// granted what the budget has given for it.
+	bytes, taken, granted int
+	waiting               int // received observations in the chunks, gaps not counted
+	unsealed              int // observations since the last sealed chunk
+	tally                 tally
+	position              schema.Position // the last that was pushed
+	sure                  time.Time       // the latest that was pushed
+	closed                bool
 }
 
 // tally is what became of the observations received: at any moment
@@ -70,59 +64,130 @@ type tally struct {
 	received, recorded, observed, unmatched, lost uint64
 	// taken is how many of those queued the recorder has in hand.
 	taken uint64
-	// copied counts copies of observations that were received already by another callback.
-	copied uint64
-	// gaps counts the gaps recorded.
-	gaps uint64
+	// gaps counts the gaps recorded, listings the listings, listingsLost those that found no room.
+	gaps, listings, listingsLost uint64
 }
 
-// overrun is what was lost since the queue became full and is not declared yet.
-type overrun struct {
-	lost       uint64
-	since      time.Time
-	connection *schema.Connection
+func newQueue(pool *chunkPool, b *budget, limit int) *queue {
+	return &queue{pool: pool, budget: b, limit: limit, ready: make(chan struct{}, 1)}
 }
 
-func newQueue(pool *chunkPool, bound int) *queue {
-	return &queue{pool: pool, bound: bound, ready: make(chan struct{}, 1)}
-}
-
-// push takes over what a driver has received. It never blocks.
-func (q *queue) push(observations []schema.Observation) {
+// push takes over what a driver delivers. It never blocks.
+func (q *queue) push(b drivers.Batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i := range observations {
-		o := &observations[i]
-		if q.copies.active && q.copies.drop(o) {
-			q.tally.copied++
-			continue
-		}
-		q.tally.received++
-		if q.waiting >= q.bound {
+	q.tally.received += uint64(len(b.Observations))
+	for i := range b.Observations {
+		o := &b.Observations[i]
+		size := o.Size()
+		if !q.reserve(size) {
 			q.lose(o)
 			continue
 		}
-		*q.grow() = *o
+		*q.grow(size) = *o
+		q.overrun = nil
 		q.waiting++
+	}
+	q.unsealed += len(b.Observations)
+	if b.Listing != nil {
+		q.pushListing(b.Listing)
+	}
+	if b.Position != nil && len(b.Position) <= schema.MaxPosition {
+		q.pushPosition(bytes.Clone(b.Position))
+	}
+	if b.Sure.After(q.sure) {
+		q.sure = b.Sure
 	}
 	q.signal()
 }
 
-func (q *queue) lose(o *schema.Observation) {
-	q.tally.lost++
-	if q.overrun.lost == 0 {
-		q.overrun.since = o.Received
+// reserve takes room for some bytes. An observation that is larger than the whole queue is
+// let in while the queue is empty.
+func (q *queue) reserve(size int) bool {
+	after := q.bytes + size
+	if after > q.limit && q.bytes > 0 {
+		return false
 	}
-	q.overrun.lost++
-	q.overrun.connection = o.Connection
+	if after > q.granted {
+		got := q.budget.take(after - q.granted)
+		if got == 0 {
+			return false
+		}
+		q.granted += got
+	}
+	q.bytes = after
+	return true
 }
 
-// grow returns the next free place at the end.
-func (q *queue) grow() *schema.Observation {
-	if q.tail == nil || q.tail.n == chunkLength {
+// free gives up room for some bytes, and gives back to the budget what is not needed.
+func (q *queue) free(size int) {
+	q.bytes -= size
+	if spare := q.granted - q.bytes; q.bytes == 0 || spare > 4*grant {
+		q.budget.give(spare)
+		q.granted = q.bytes
+	}
+}
+
+// lose counts an observation that found no room, and declares it.
+func (q *queue) lose(o *schema.Observation) {
+	q.tally.lost++
+	if q.overrun == nil {
+		q.overrun = q.grow(0)
+		*q.overrun = gap(o.Connection, schema.GapOverrun, o.Received)
+		q.tail.gaps++
+	}
+	q.overrun.Received = o.Received
+	q.overrun.Gap.Until = o.Received
+	q.overrun.Gap.Lost++
+}
+
+// pushListing queues a listing. Without room it is lost: nothing that happened is missing
+// then, and a listing can be asked for again.
+func (q *queue) pushListing(l *schema.Listing) {
+	size := l.Size()
+	if !q.reserve(size) {
+		q.tally.listingsLost++
+		return
+	}
+	q.place(mark{listing: l}, size)
+	q.overrun = nil
+}
+
+// pushPosition queues a position, which always finds room: it takes the place of one that
+// nothing was queued behind.
+func (q *queue) pushPosition(p schema.Position) {
+	q.position = p
+	if q.tail != nil && !q.tail.sealed {
+		marks := q.tail.marks
+		if last := len(marks) - 1; last >= 0 && marks[last].position != nil && marks[last].n == q.tail.n {
+			marks[last].position = p
+			return
+		}
+	}
+	q.place(mark{position: p}, 0)
+	if q.unsealed >= sealLength {
+		q.tail.sealed = true
+		q.unsealed = 0
+	}
+}
+
+// place puts a mark at the end.
+func (q *queue) place(m mark, size int) {
+	if q.tail == nil || q.tail.sealed {
+		q.extend()
+	}
+	m.n = q.tail.n
+	q.tail.marks = append(q.tail.marks, m)
+	q.tail.bytes += size
+}
+
+// grow returns the next free place at the end, for an observation of some bytes.
+func (q *queue) grow(size int) *schema.Observation {
+	if !q.tail.fits(size) {
 		q.extend()
 	}
 	q.tail.n++
+	q.tail.bytes += size
 	return &q.tail.observations[q.tail.n-1]
 }
 
@@ -143,95 +208,63 @@ func (q *queue) signal() {
 	}
 }
 
-// hold queues the gap of a connection that was lost, not observed since a time, and keeps
-// it and what follows from being taken until release, when the gap's end is known. A gap
-// that directly follows another (the session was lost again) prolongs it, so that their number is bounded
-// by the number of observations.
-func (q *queue) hold(connection *schema.Connection, since time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.tail != nil {
-		// A gap of hold is always the first of its chunk.
-		if first := &q.tail.observations[0]; q.tail.n == 1 && disconnected(first) {
-			first.Connection = connection
-			q.held, q.declared = q.tail, first
-			return
-		}
-	}
-	q.extend()
-	q.declared = q.grow()
-	*q.declared = gap(connection, schema.GapDisconnected, since)
-	q.tail.gaps++
-	q.held = q.tail
-}
-
-func disconnected(o *schema.Observation) bool {
-	return o.Gap != nil && o.Gap.Reason == schema.GapDisconnected
-}
-
-// release ends the gap of hold at a time and lets it be taken.
-func (q *queue) release(until time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.held == nil {
-		return
-	}
-	q.declared.Received = until
-	q.declared.Gap.Until = until
-	q.held, q.declared = nil, nil
-	q.signal()
-}
-
-// take removes and returns a list of chunks of at most batchLength observations, or nil
-// if there is nothing to take. Its caller owns them, and must call done for them.
+// take removes and returns a list of chunks, or nil if there is nothing to take. Together
+// they are no larger than a batch. They end behind a position, where the queue has one at
+// such a place: what is recorded then, and the position, belong together. The caller owns
+// the chunks, and must call done for them before it takes again.
 func (q *queue) take() *chunk {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var last *chunk
-	count := 0
-	for c := q.head; c != nil && c != q.held && count+c.n <= batchLength; c = c.next {
-		last = c
-		count += c.n
-		q.tally.taken += uint64(c.n - c.gaps)
-		q.waiting -= c.n - c.gaps
-	}
+	last := q.batchEnd()
 	if last == nil {
 		return nil
 	}
-	taken := q.head
+	first := q.head
 	q.head, last.next = last.next, nil
 	if q.head == nil {
-		q.tail = nil
+		q.tail, q.overrun = nil, nil
 	}
-	q.declareOverrun()
-	return taken
+	for c := first; c != nil; c = c.next {
+		q.tally.taken += uint64(c.n - c.gaps)
+		q.waiting -= c.n - c.gaps
+		q.taken += c.bytes
+	}
+	return first
 }
 
-// declareOverrun queues the gap of an overrun. The queue has room, for the first time since.
-func (q *queue) declareOverrun() {
-	if q.overrun.lost == 0 {
-		return
+// batchEnd returns the chunk that ends the next batch; nil if there is nothing to take.
+func (q *queue) batchEnd() (last *chunk) {
+	var sealed *chunk
+	count, size := 0, 0
+	for c := q.head; c != nil && c != q.held; c = c.next {
+		count += c.n
+		size += c.bytes
+		if last != nil && (count > batchLength || size > batchBytes) {
+			if sealed != nil {
+				return sealed
+			}
+			return last
+		}
+		last = c
+		if c.sealed {
+			sealed = c
+		}
 	}
-	now := time.Now().UTC()
-	o := gap(q.overrun.connection, schema.GapOverrun, q.overrun.since)
-	o.Received = now
-	o.Gap.Until = now
-	o.Gap.Lost = q.overrun.lost
-	*q.grow() = o
-	q.tail.gaps++
-	q.overrun = overrun{}
-	q.signal()
+	return last
 }
 
 // done counts what became of the observations that were taken.
 func (q *queue) done(outcome tally) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.free(q.taken)
+	q.taken = 0
 	q.tally.taken -= outcome.recorded + outcome.observed + outcome.unmatched
 	q.tally.recorded += outcome.recorded
 	q.tally.observed += outcome.observed
 	q.tally.unmatched += outcome.unmatched
 	q.tally.gaps += outcome.gaps
+	q.tally.listings += outcome.listings
 }
 
 // close says that nothing more will be pushed.
@@ -256,24 +289,31 @@ func (q *queue) abandon() uint64 {
 	lost := uint64(q.waiting) + q.tally.taken
 	q.tally.lost += lost
 	q.tally.taken, q.waiting = 0, 0
-	q.head, q.tail, q.held, q.declared = nil, nil, nil, nil
+	q.head, q.tail, q.held, q.declared, q.overrun = nil, nil, nil, nil, nil
+	q.taken = 0
+	q.free(q.bytes)
 	return lost
 }
 
-// snapshot returns the tally and the number of observations queued, consistently.
-func (q *queue) snapshot() (t tally, queued uint64) {
+// resume returns where the source can resume behind all that was pushed; nil if nothing
+// with a position was.
+func (q *queue) resume() schema.Position {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.tally, uint64(q.waiting) + q.tally.taken
+	return q.position
 }
 
-// gap returns the observation that declares a gap; its end is yet to be set.
-func gap(connection *schema.Connection, reason schema.GapReason, since time.Time) schema.Observation {
-	return schema.Observation{
-		Connection:      connection,
-		Kind:            schema.KindGap,
-		Received:        since,
-		UnobservedSince: since,
-		Gap:             &schema.Gap{Reason: reason},
-	}
+// delivered returns up to when the driver has said that it delivered everything.
+func (q *queue) delivered() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.sure
+}
+
+// snapshot returns the tally, and the number of observations queued with their memory,
+// consistently.
+func (q *queue) snapshot() (t tally, queued, size uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tally, uint64(q.waiting) + q.tally.taken, uint64(q.bytes)
 }

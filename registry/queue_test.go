@@ -12,13 +12,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
+// fakeSize is the size of an observation of a host, numberedSize that of numbered's.
+const fakeSize, numberedSize = 193, 192
+
+// testQueue returns a queue with room for so many observations of numbered, and a budget of
+// its own that does not bound it.
 func testQueue(bound int) *queue {
 	pool := &chunkPool{}
 	pool.New = func() any { return new(chunk) }
-	return newQueue(pool, bound)
+	return newQueue(pool, &budget{limit: 1 << 40}, bound*numberedSize)
+}
+
+func pushAll(q *queue, observations []schema.Observation) {
+	q.push(drivers.Batch{Observations: observations})
 }
 
 func numbered(details ...int32) []schema.Observation {
@@ -50,7 +60,7 @@ func takeAll(q *queue) []string {
 func TestOverrunIsDeclaredBeforeAnythingNewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
-		w := watch(t, Options{QueueBound: 100}, h)
+		w := watch(t, Options{QueueBytes: 101 * fakeSize}, h)
 		defer w.stop()
 		w.register(lifecycle())
 		synctest.Wait()
@@ -98,7 +108,7 @@ func TestOverrunIsDeclaredBeforeAnythingNewer(t *testing.T) {
 func TestQueueTakesAtMostABatch(t *testing.T) {
 	q := testQueue(1 << 20)
 	for i := range int32(5000) {
-		q.push(numbered(i))
+		pushAll(q, numbered(i))
 	}
 	got := 0
 	for {
@@ -122,9 +132,9 @@ func TestQueueTakesAtMostABatch(t *testing.T) {
 func TestQueueHoldsWhatFollowsAGap(t *testing.T) {
 	q := testQueue(1000)
 	since := time.Now().UTC()
-	q.push(numbered(1, 2))
+	pushAll(q, numbered(1, 2))
 	q.hold(nil, since)
-	q.push(numbered(3))
+	pushAll(q, numbered(3))
 	if diff := cmp.Diff([]string{"lifecycle a 1", "lifecycle a 2"}, takeAll(q)); diff != "" {
 		t.Errorf("before release (-want +got):\n%s", diff)
 	}
@@ -136,7 +146,7 @@ func TestQueueHoldsWhatFollowsAGap(t *testing.T) {
 		t.Errorf("after release (-want +got):\n%s", diff)
 	}
 	q.release(since) // nothing is held: no effect
-	if s, queued := q.snapshot(); queued != 0 || s.received != 3 || s.recorded != 3 {
+	if s, queued, _ := q.snapshot(); queued != 0 || s.received != 3 || s.recorded != 3 {
 		t.Errorf("tally %+v with %d queued", s, queued)
 	}
 }
@@ -156,7 +166,7 @@ func TestQueueKeepsItsSum(t *testing.T) {
 				details = append(details, next)
 				next++
 			}
-			q.push(numbered(details...))
+			pushAll(q, numbered(details...))
 			switch n := rng.IntN(100); {
 			case n < 2 && !held:
 				q.hold(nil, time.Now())
@@ -188,16 +198,16 @@ func TestQueueKeepsItsSum(t *testing.T) {
 			}
 		}
 		q.done(outcome)
-		s, queued := q.snapshot()
+		s, queued, _ := q.snapshot()
 		if s.received != s.recorded+queued+s.lost {
 			t.Fatalf("received %d, recorded %d, queued %d, lost %d", s.received, s.recorded, queued, s.lost)
 		}
-		if queued > bound+batchLength {
+		if queued > bound {
 			t.Fatalf("%d queued, bound %d", queued, bound)
 		}
 	}
 	pushing.Wait()
-	s, _ := q.snapshot()
+	s, _, _ := q.snapshot()
 	if s.lost != missing || s.lost == 0 || s.received != s.recorded+s.lost {
 		t.Errorf("lost %d, declared %d, recorded %d, received %d", s.lost, missing, s.recorded, s.received)
 	}
@@ -230,10 +240,10 @@ func TestStopDrainsTheQueue(t *testing.T) {
 func TestStopCountsWhatIsLeft(t *testing.T) {
 	tests := []struct {
 		name   string
-		record func(context.Context, []schema.Matched) error
+		record func(context.Context, schema.MatchedBatch) error
 	}{
-		{"record fails", func(context.Context, []schema.Matched) error { return errors.New("disk full") }},
-		{"record hangs", func(ctx context.Context, _ []schema.Matched) error {
+		{"record fails", func(context.Context, schema.MatchedBatch) error { return errors.New("disk full") }},
+		{"record hangs", func(ctx context.Context, _ schema.MatchedBatch) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}},

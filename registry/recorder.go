@@ -2,8 +2,6 @@ package registry
 
 import (
 	"context"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/virtcast/virtcast/schema"
@@ -12,18 +10,25 @@ import (
 // retryBackoff bounds the wait before a batch that was not recorded is tried again.
 var retryBackoff = Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
 
-// recorder moves one connection's observations from its queue to Options.Record and then
-// to the callbacks, in order. It has one goroutine.
+// positionDelay is how long a position waits for observations to become durable with.
+const positionDelay = time.Second
+
+// recorder moves one connection's observations from its queue to Options.Record and then to
+// the callbacks, in order. It has one goroutine.
 type recorder struct {
 	registry *Registry
 	name     string
 	queue    *queue
 	// table is what matching used last; nil before the first observation.
 	table *table
+	// position is the last one that is not durable yet; nil for none. Nothing that was
+	// matched waits before it. timer fires when it must become durable by itself.
+	position schema.Position
+	timer    *time.Timer
 }
 
-// scratch is the space in which a batch is made. It comes from a pool, so that
-// an idle connection has none.
+// scratch is the space in which a batch is made. It comes from a pool, so that an idle
+// connection has none.
 type scratch struct {
 	matched []schema.Matched
 	calls   []call
@@ -46,18 +51,35 @@ func (c *recorder) run(ctx context.Context) {
 			continue
 		}
 		if c.queue.drained() {
+			c.recordPosition(ctx)
 			return
+		}
+		var due <-chan time.Time
+		if c.timer != nil {
+			due = c.timer.C
 		}
 		select {
 		case <-c.queue.ready:
+		case <-due:
+			if !c.recordPosition(ctx) {
+				return
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// process matches, records and dispatches one batch. It reports false if ctx ended before the batch was
-// durable; its observations are then still counted as queued.
+// recordPosition makes the position durable that waits.
+func (c *recorder) recordPosition(ctx context.Context) bool {
+	if c.position == nil {
+		return true
+	}
+	return c.record(ctx, nil)
+}
+
+// process matches, records and dispatches one batch. It reports false if ctx ended before the
+// batch was durable; its observations are then still counted as queued.
 func (c *recorder) process(ctx context.Context, taken *chunk) bool {
 	s := c.registry.scratch.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	defer func() {
@@ -83,14 +105,41 @@ func (c *recorder) match(s *scratch, taken *chunk) (outcome tally) {
 		c.table = newTable(list, c.name)
 	}
 	for taken != nil {
-		for i := range taken.observations[:taken.n] {
-			c.matchOne(s, &taken.observations[i], &outcome)
+		from := 0
+		for _, m := range taken.marks {
+			for ; from < m.n; from++ {
+				c.matchOne(s, &taken.observations[from], &outcome)
+			}
+			c.mark(s, m, &outcome)
+		}
+		for ; from < taken.n; from++ {
+			c.matchOne(s, &taken.observations[from], &outcome)
 		}
 		next := taken.next
 		c.registry.pool.put(taken)
 		taken = next
 	}
 	return outcome
+}
+
+// mark takes up a position, or matches a listing.
+func (c *recorder) mark(s *scratch, m mark, outcome *tally) {
+	if m.position != nil {
+		c.position = m.position
+		if c.timer == nil {
+			c.timer = time.NewTimer(positionDelay)
+		}
+		return
+	}
+	if all := c.table.gap; all == nil || !all.record {
+		return
+	}
+	outcome.listings++
+	s.matched = append(s.matched, schema.Matched{
+		Observation: schema.Observation{Connection: m.listing.Connection, Received: m.listing.Received},
+		Listing:     m.listing,
+		Route:       c.table.route,
+	})
 }
 
 func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
@@ -115,12 +164,23 @@ func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
 	}
 }
 
-// record calls Options.Record until it succeeds or ctx ends.
-func (c *recorder) record(ctx context.Context, batch []schema.Matched) bool {
+// record calls Options.Record until it succeeds or ctx ends. The position that waits becomes
+// durable with the batch.
+func (c *recorder) record(ctx context.Context, matched []schema.Matched) bool {
+	batch := schema.MatchedBatch{Connection: c.name, Matched: matched, Position: c.position}
 	err := c.registry.opts.Record(ctx, batch)
-	if err == nil {
-		return true
+	if err != nil && !c.recordAgain(ctx, batch, err) {
+		return false
 	}
+	if c.position != nil {
+		c.timer.Stop()
+		c.position, c.timer = nil, nil
+	}
+	return true
+}
+
+// recordAgain calls Options.Record for a batch that it failed to record.
+func (c *recorder) recordAgain(ctx context.Context, batch schema.MatchedBatch, err error) bool {
 	c.registry.trouble.begin(ctx, c.name, err)
 	defer c.registry.trouble.end(ctx)
 	wait := backoff{bounds: retryBackoff}
@@ -153,49 +213,4 @@ func (s *scratch) dispatch(c *call) {
 		e.release()
 	}
 	clear(s.held)
-}
-
-// episode is a time in which recording fails, for one connection or many: it is logged once when it begins
-// and once when the last connection's batch is recorded.
-type episode struct {
-	logger *slog.Logger
-
-	// mu guards what follows.
-	mu       sync.Mutex
-	failing  int
-	failures uint64
-	began    time.Time
-}
-
-func (e *episode) begin(ctx context.Context, connection string, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.failures++
-	e.failing++
-	if e.failing == 1 {
-		e.began = time.Now()
-		e.logger.ErrorContext(ctx, "recording fails, trying again until it succeeds", keyConnection, connection, keyError, err)
-	}
-}
-
-func (e *episode) again() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.failures++
-}
-
-func (e *episode) end(ctx context.Context) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.failing--
-	if e.failing == 0 && ctx.Err() == nil {
-		e.logger.InfoContext(ctx, "recording succeeds again", keyDuration, time.Since(e.began))
-	}
-}
-
-// count returns how often Record has failed.
-func (e *episode) count() uint64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.failures
 }

@@ -13,13 +13,15 @@ import (
 
 // The numbers in the names of these tests are those of the list in the package comment.
 
-func TestStatement01FirstIDIsZero(t *testing.T) {
+// TestFirstIDIsZero holds law 1.
+func TestFirstIDIsZero(t *testing.T) {
 	if id, err := New(Options{}).RegisterAny(lifecycle()); id != 0 || err != nil {
 		t.Errorf("RegisterAny = %d, %v, want 0", id, err)
 	}
 }
 
-func TestStatement02IDsAreNeverUsedAgain(t *testing.T) {
+// TestIDsAreNeverUsedAgain holds law 2.
+func TestIDsAreNeverUsedAgain(t *testing.T) {
 	r := New(Options{})
 	var ids []ID
 	for range 4 {
@@ -49,7 +51,8 @@ type counting struct{ key any }
 
 func (counting) Observe(schema.Observation) {}
 
-func TestStatement03SameCallbackAndFilterIsRefused(t *testing.T) {
+// TestSameCallbackAndFilterIsRefused holds law 3.
+func TestSameCallbackAndFilterIsRefused(t *testing.T) {
 	same := &spy{}
 	function := ObserverFunc(func(schema.Observation) {})
 	base := Registration{Kinds: []schema.Kind{schema.KindLifecycle, kindReboot}, Domain: &uuidA, Connections: []string{"kvm*"}, Callback: same}
@@ -101,7 +104,8 @@ func TestStatement03SameCallbackAndFilterIsRefused(t *testing.T) {
 	}
 }
 
-func TestStatement04And05DifferentCallbacksAndFilters(t *testing.T) {
+// TestDifferentCallbacksAndFilters holds laws 4 and 5.
+func TestDifferentCallbacksAndFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
 		w := watch(t, Options{}, h)
@@ -125,8 +129,8 @@ func TestStatement04And05DifferentCallbacksAndFilters(t *testing.T) {
 		if diff := cmp.Diff([]string{"lifecycle a 1"}, second.lines()); diff != "" {
 			t.Errorf("second callback (-want +got):\n%s", diff)
 		}
-		if s := w.stat("kvm01"); s.Callbacks != 2 || s.Observed != 2 || s.Recorded != 0 {
-			t.Errorf("stats: %+v, want two wire callbacks, nothing recorded", s)
+		if s := w.stat("kvm01"); s.Filters != 2 || s.Observed != 2 || s.Recorded != 0 {
+			t.Errorf("stats: %+v, want two filters, nothing recorded", s)
 		}
 	})
 }
@@ -135,7 +139,8 @@ func rebootOf(domain schema.UUID, detail int32) schema.Observation {
 	return schema.Observation{Kind: kindReboot, Object: schema.Object{UUID: domain}, Detail: detail}
 }
 
-func TestStatement08GlobalAndDomainBothFire(t *testing.T) {
+// TestGlobalAndDomainBothFire holds law 8.
+func TestGlobalAndDomainBothFire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
 		w := watch(t, Options{}, h)
@@ -160,7 +165,8 @@ func TestStatement08GlobalAndDomainBothFire(t *testing.T) {
 	})
 }
 
-func TestStatement09And11DomainFilterIsTheUUID(t *testing.T) {
+// TestDomainFilterIsTheUUID holds laws 9 and 11.
+func TestDomainFilterIsTheUUID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
 		w := watch(t, Options{}, h)
@@ -169,14 +175,14 @@ func TestStatement09And11DomainFilterIsTheUUID(t *testing.T) {
 		w.register(Registration{Kinds: []schema.Kind{schema.KindLifecycle}, Domain: &uuid})
 		uuid = uuidB // The registry has its own copy.
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"lifecycle/a"}, h.callbacks()); diff != "" {
-			t.Errorf("callbacks (-want +got):\n%s", diff)
+		if diff := cmp.Diff([]string{"lifecycle/a"}, h.filters()); diff != "" {
+			t.Errorf("filters (-want +got):\n%s", diff)
 		}
 		s := h.current()
-		renamed := s.observation(0, schema.KindLifecycle, uuidA, 1)
+		renamed := s.observation(schema.KindLifecycle, uuidA, 1)
 		renamed.Object.Name, renamed.Object.ID = "another", -1
-		other := s.observation(0, schema.KindLifecycle, uuidB, 2)
-		s.observe([]schema.Observation{renamed, other})
+		other := s.observation(schema.KindLifecycle, uuidB, 2)
+		s.deliver(renamed, other)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"lifecycle a 1"}, w.journal.lines()); diff != "" {
 			t.Errorf("recorded (-want +got):\n%s", diff)
@@ -187,7 +193,8 @@ func TestStatement09And11DomainFilterIsTheUUID(t *testing.T) {
 	})
 }
 
-func TestStatement13RegistrationsThatMatchNothing(t *testing.T) {
+// TestRegistrationsThatMatchNothing holds law 13.
+func TestRegistrationsThatMatchNothing(t *testing.T) {
 	lifecycleKinds := []schema.Kind{schema.KindLifecycle}
 	tests := []struct {
 		name string
@@ -218,7 +225,8 @@ func TestStatement13RegistrationsThatMatchNothing(t *testing.T) {
 	}
 }
 
-func TestStatement14UnknownIDs(t *testing.T) {
+// TestUnknownIDs holds law 14.
+func TestUnknownIDs(t *testing.T) {
 	r := New(Options{})
 	id, err := r.RegisterAny(lifecycle())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -18,6 +19,7 @@ import (
 type Registry struct {
 	opts    Options
 	pool    chunkPool
+	budget  budget
 	scratch sync.Pool // of *scratch
 	trouble episode
 	// metricsErr is why the metrics were refused; Run returns it.
@@ -41,6 +43,7 @@ type Registry struct {
 // New returns a registry without connections or registrations. It starts nothing.
 func New(opts Options) *Registry {
 	r := &Registry{opts: opts.withDefaults(), connections: map[string]*connection{}}
+	r.budget.limit = int64(r.opts.TotalBytes)
 	r.pool.New = func() any { return new(chunk) }
 	r.scratch.New = func() any { return new(scratch) }
 	r.trouble.logger = r.opts.Logger
@@ -58,7 +61,7 @@ type Connection struct {
 	// Name is [a-z0-9-]+, unique in the registry.
 	Name string
 	// Driver opens its sessions.
-	Driver Driver
+	Driver drivers.Driver
 }
 
 var connectionName = regexp.MustCompile(`^[a-z0-9-]+$`)

@@ -11,13 +11,14 @@ import (
 //	Received = Recorded + Observed + Unmatched + Queued + Lost
 type Stats struct {
 	Connection string
-	// Up is whether a session is open and its callbacks are registered.
+	// Up is whether a session is open and everything wanted is in force, but for what the
+	// hypervisor does not have.
 	Up bool
 	// Opens, OpenFailures and Losses count sessions: opened, not opened, lost.
 	Opens, OpenFailures, Losses uint64
-	// Callbacks is how many callbacks the session has registered.
-	Callbacks int
-	// Refused counts wire registrations that the hypervisor refused.
+	// Filters is how many filters are in force in the session.
+	Filters int
+	// Refused counts filters that a hypervisor does not have, for each session again.
 	Refused uint64
 	// Backoff is the wait before the next attempt to open a session; 0 if none is waiting.
 	Backoff time.Duration
@@ -32,14 +33,14 @@ type Stats struct {
 	Unmatched uint64
 	// Queued is how many observations are waiting to be recorded.
 	Queued uint64
+	// QueuedBytes is about how much memory these take.
+	QueuedBytes uint64
 	// Lost counts what the queue had no room for, and what was left when Run ended.
 	Lost uint64
 
-	// Copies counts second copies of events that came by two callbacks while wire registrations
-	// changed over. They are not in Received.
-	Copies uint64
-	// Gaps counts the gaps recorded. They are not in Received.
-	Gaps uint64
+	// Gaps counts the gaps recorded, Listings the listings, and ListingsLost those that the
+	// queue had no room for. They are not in Received.
+	Gaps, Listings, ListingsLost uint64
 }
 
 // Stats returns the figures of every connection, in order of name.
@@ -64,7 +65,7 @@ func (r *Registry) snapshot() []*connection {
 }
 
 func (c *connection) stats() Stats {
-	t, queued := c.queue.snapshot()
+	t, queued, size := c.queue.snapshot()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
@@ -73,7 +74,7 @@ func (c *connection) stats() Stats {
 		Opens:        c.status.opens,
 		OpenFailures: c.status.openFailures,
 		Losses:       c.status.losses,
-		Callbacks:    c.status.callbacks,
+		Filters:      c.status.filters,
 		Refused:      c.status.refusals,
 		Backoff:      c.status.backoff,
 		Received:     t.received,
@@ -81,8 +82,10 @@ func (c *connection) stats() Stats {
 		Observed:     t.observed,
 		Unmatched:    t.unmatched,
 		Queued:       queued,
+		QueuedBytes:  size,
 		Lost:         t.lost,
-		Copies:       t.copied,
 		Gaps:         t.gaps,
+		Listings:     t.listings,
+		ListingsLost: t.listingsLost,
 	}
 }

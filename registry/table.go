@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/virtcast/virtcast/schema"
@@ -23,6 +24,8 @@ type table struct {
 	kinds map[schema.Kind]kindTable
 	// gap is where the connection's gaps go: to every sink that any of the registrations names.
 	gap *target
+	// route is [schema.Matched].Route.
+	route func(*schema.Observation) (sinks []string, ok bool)
 }
 
 type kindTable struct {
@@ -46,6 +49,7 @@ func newTable(list *[]*entry, connection string) *table {
 		}
 	}
 	t.gap = newTarget(selected)
+	t.route = t.sinksOf
 	for kind, entries := range byKind {
 		t.kinds[kind] = newKindTable(entries)
 	}
@@ -59,14 +63,17 @@ func newKindTable(entries []*entry) kindTable {
 	if len(general) == len(entries) {
 		return k
 	}
-	k.domains = map[schema.UUID]*target{}
+	named := map[schema.UUID][]*entry{}
 	for _, e := range entries {
-		if e.Domain == nil || k.domains[*e.Domain] != nil {
-			continue
+		if e.Domain != nil {
+			named[*e.Domain] = append(named[*e.Domain], e)
 		}
-		k.domains[*e.Domain] = newTarget(slices.DeleteFunc(slices.Clone(entries), func(other *entry) bool {
-			return other.Domain != nil && *other.Domain != *e.Domain
-		}))
+	}
+	k.domains = make(map[schema.UUID]*target, len(named))
+	for domain, own := range named {
+		all := append(own, general...)
+		slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
+		k.domains[domain] = newTarget(all)
 	}
 	return k
 }
@@ -109,4 +116,13 @@ func (t *table) match(o *schema.Observation) *target {
 		}
 	}
 	return k.general
+}
+
+// sinksOf returns the sinks that o goes to; ok is false for none.
+func (t *table) sinksOf(o *schema.Observation) (sinks []string, ok bool) {
+	target := t.match(o)
+	if target == nil || !target.record {
+		return nil, false
+	}
+	return target.sinks, true
 }

@@ -68,10 +68,6 @@ type Observation struct {
 	// Event and Detail are the numbers on the wire (virDomainEventType and its
 	// detail for lifecycle); 0 for kinds without them. Unknown numbers are kept.
 	Event, Detail int32
-	// CallbackID is the session's number of the callback that it came by. It tells the
-	// two copies of one event apart while two callbacks cover the same domain, and says
-	// nothing once the observation is matched.
-	CallbackID int32
 	// Payload has the kind's own members of the data as JSON, without the braces around
 	// them: `"device":"vda","path":"/x"`. The driver encodes it once; journal and sinks
 	// carry it as it is. It is empty for kinds without members of their own.
@@ -129,7 +125,8 @@ const MaxPosition = 1024
 // ListedDomain is a domain and its state, as a hypervisor lists it.
 type ListedDomain struct {
 	Object
-	// State and Reason are virDomainState and its reason, as numbers.
+	// State and Reason are virDomainState and its reason, as numbers. A State of 0
+	// (VIR_DOMAIN_NOSTATE) is not known: the row tells only that the domain exists.
 	State, Reason int32
 	// Persistence says whether the domain is defined, where the listing tells it.
 	Persistence Persistence
@@ -146,6 +143,19 @@ type Listing struct {
 	// cut is not complete; nothing may be concluded from a domain that is absent there.
 	Complete bool
 	Domains  []ListedDomain
+}
+
+// listedSize is about what a row of a listing takes in memory, in bytes, without its name.
+const listedSize = 64
+
+// Size returns about how many bytes of memory the listing holds. Queues are bounded by the
+// sum.
+func (l *Listing) Size() int {
+	size := observationSize
+	for i := range l.Domains {
+		size += listedSize + len(l.Domains[i].Name)
+	}
+	return size
 }
 
 // Matched is an observation that at least one registration asks for, or a listing.

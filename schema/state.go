@@ -61,7 +61,7 @@ var stateRow = kindRow{
 // has e's id, sequences, time and domain. e.State must be valid.
 func (e *Event) StateEvent() Event {
 	state := *e
-	state.Kind, state.Observation.Event, state.Detail, state.CallbackID = KindState, 0, 0, 0
+	state.Kind, state.Observation.Event, state.Detail = KindState, 0, 0
 	return state
 }
 

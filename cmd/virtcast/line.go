@@ -80,7 +80,7 @@ func (w *lineWriter) paint(dst []byte, colour, text string) []byte {
 	return append(append(append(dst, colour...), text...), colourReset...)
 }
 
-// colourOf says how an event reads at a glance.
+// colourOf returns the colour of an event: good, paused, bad or off.
 func colourOf(e *schema.Event) string {
 	event, detail := schema.EventName(e.Kind, e.Observation.Event), schema.DetailName(e.Kind, e.Observation.Event, e.Detail)
 	switch {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/virtcast/virtcast/registry"
-	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/drivers"
 )
 
 func testDerailed(s *suite) {
 	t := s.t
 	session, _, done := s.open()
 	defer done()
-	s.register(session, nil)
+	s.watch(session, all)
 	s.Derail()
 	// At the latest, the peer does not answer any more.
 	s.await(session, s.patience+s.silence)
@@ -25,7 +24,7 @@ func testSilence(s *suite) {
 	t := s.t
 	session, _, done := s.open()
 	defer done()
-	s.register(session, nil)
+	s.watch(session, all)
 	s.Stall()
 	began := time.Now()
 	s.await(session, s.silence+s.patience)
@@ -36,28 +35,25 @@ func testSilence(s *suite) {
 	if session.Err() == nil {
 		t.Error("Err is nil after the peer fell silent")
 	}
-	if heard, ok := session.(registry.LastHeard); ok {
-		if at := heard.LastHeard(); at.After(began.Add(time.Second)) || at.Before(began.Add(-s.patience)) {
-			t.Errorf("LastHeard is %v, the peer fell silent at %v", at, began)
-		}
+	if at := session.Sure(); at.After(began.Add(time.Second)) {
+		t.Errorf("Sure is %v, the peer fell silent at %v", at, began)
 	}
 }
 
 // over checks a session that has ended.
-func (s *suite) over(session registry.Session, h *handler) {
+func (s *suite) over(session drivers.Session, h *handler) {
 	t := s.t
 	t.Helper()
 	h.close()
 	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
-	if _, err := session.RegisterAny(ctx, schema.KindLifecycle, nil); err == nil {
-		t.Error("RegisterAny succeeded on a session that is over")
+	for _, want := range [][]drivers.Filter{{all}, nil} {
+		if _, err := session.Watch(ctx, want); err == nil {
+			t.Errorf("Watch(%v) succeeded on a session that is over", want)
+		}
 	}
-	if err := session.DeregisterAny(ctx, schema.KindLifecycle, 0); err == nil {
-		t.Error("DeregisterAny succeeded on a session that is over")
-	}
-	if _, err := session.Domains(ctx); err == nil {
-		t.Error("Domains succeeded on a session that is over")
+	if err := session.List(ctx); err == nil {
+		t.Error("List succeeded on a session that is over")
 	}
 	if ctx.Err() != nil {
 		t.Error("a call on a session that is over waited for its context")
@@ -76,7 +72,7 @@ func (s *suite) over(session registry.Session, h *handler) {
 func testClose(s *suite) {
 	t := s.t
 	session, h, _ := s.open()
-	s.register(session, nil)
+	s.watch(session, all)
 	a, _ := s.Domains()
 	s.Emit(a.UUID, 2, 1)
 	if err := session.Close(); err != nil {
@@ -96,7 +92,7 @@ func testClose(s *suite) {
 func testLoss(s *suite) {
 	t := s.t
 	session, h, _ := s.open()
-	s.register(session, nil)
+	s.watch(session, all)
 	s.Cut()
 	s.await(session, s.patience)
 	if session.Err() == nil {
@@ -114,7 +110,7 @@ func testCallInFlight(s *suite) {
 	s.Stall()
 	failed := make(chan error, 1)
 	go func() {
-		_, err := session.RegisterAny(t.Context(), schema.KindLifecycle, nil)
+		_, err := session.Watch(t.Context(), []drivers.Filter{all})
 		failed <- err
 	}()
 	time.Sleep(10 * time.Millisecond)
@@ -136,9 +132,9 @@ func testOpenAgain(s *suite) {
 	a, _ := s.Domains()
 	for i := range int32(3) {
 		session, h, _ := s.open()
-		id := s.register(session, nil)
+		s.watch(session, all)
 		s.Emit(a.UUID, 2, i)
-		if got := h.wait(t, 1)[0]; got.Detail != i || got.CallbackID != id {
+		if got := h.wait(t, 1)[0]; got.Detail != i {
 			t.Errorf("session %d observed %s", i, line(got))
 		}
 		s.Cut()

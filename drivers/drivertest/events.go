@@ -1,13 +1,13 @@
 package drivertest
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -17,7 +17,7 @@ func testOrder(s *suite) {
 	defer done()
 	const n = 5000
 	a, b := s.Domains()
-	id := s.register(session, nil)
+	s.watch(session, all)
 	want := make([]string, 0, n)
 	for i := range int32(n) {
 		domain := a
@@ -25,7 +25,7 @@ func testOrder(s *suite) {
 			domain = b
 		}
 		s.Emit(domain.UUID, 2, i)
-		want = append(want, fmt.Sprintf("%s 2/%d callback %d", domain.Name, i, id))
+		want = append(want, fmt.Sprintf("%s 2/%d", domain.Name, i))
 	}
 	h.wait(t, n)
 	if diff := cmp.Diff(want, h.lines()); diff != "" {
@@ -40,59 +40,82 @@ func testOrder(s *suite) {
 	}
 }
 
-func testCopies(s *suite) {
+func testOnce(s *suite) {
 	t := s.t
 	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
 	absent := schema.UUID{0xab, 0x5e, 0x27}
-	all := s.register(session, nil)
-	ofA := s.register(session, &a.UUID)
-	ofAbsent := s.register(session, &absent)
-	if all == ofA || all == ofAbsent || ofA == ofAbsent {
-		t.Fatalf("callback ids %d, %d, %d are not distinct", all, ofA, ofAbsent)
-	}
+	s.watch(session, of(a.UUID), of(absent))
 	const n = 1000
+	want := make([]string, 0, n)
 	for i := range int32(n) {
-		s.Emit(a.UUID, 2, i)
+		s.Emit(a.UUID, 2, i/2) // in equal pairs
 		s.Emit(b.UUID, 3, i)
+		want = append(want, fmt.Sprintf("%s 2/%d", a.Name, i/2))
 	}
-	got := h.sentinel(s, b.UUID)
-	if len(got) != 3*n {
-		t.Fatalf("got %d observations, want %d", len(got), 3*n)
-	}
-	for i := range int32(n) {
-		first, second, other := got[3*i], got[3*i+1], got[3*i+2]
-		ids := [2]int32{first.CallbackID, second.CallbackID}
-		if ids != [2]int32{all, ofA} && ids != [2]int32{ofA, all} || first.Detail != i || second.Detail != i {
-			t.Fatalf("event %d came as %s and %s, want two copies, one behind the other", i, line(first), line(second))
-		}
-		if other.CallbackID != all || other.Detail != i || other.Object.UUID != b.UUID {
-			t.Fatalf("event %d of the other domain came as %s", i, line(other))
-		}
+	h.sentinel(s, a.UUID)
+	if diff := cmp.Diff(want, h.lines()[:n]); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
 	}
 }
 
-func testOneCallbackPerFilter(s *suite) {
+// testChangeOver changes from the filters of two domains to that of all and back while events
+// flow: none may be missing, come twice, or out of order.
+func testChangeOver(s *suite) {
 	t := s.t
 	session, h, done := s.open()
 	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
-	defer cancel()
-	a, _ := s.Domains()
-	id := s.register(session, &a.UUID)
-	if _, err := session.RegisterAny(ctx, schema.KindLifecycle, &a.UUID); err == nil {
-		t.Error("the second registration of the same kind and domain succeeded")
+	a, b := s.Domains()
+	named := []drivers.Filter{of(a.UUID), of(b.UUID)}
+	s.watch(session, named...)
+	stop := make(chan struct{})
+	var emitting sync.WaitGroup
+	want := []string{}
+	emitting.Go(func() {
+		for i := int32(0); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			domain := a
+			if i%3 == 0 {
+				domain = b
+			}
+			s.Emit(domain.UUID, 2, i/4) // in equal pairs
+			want = append(want, fmt.Sprintf("%s 2/%d", domain.Name, i/4))
+			time.Sleep(100 * time.Microsecond)
+		}
+	})
+	for range 3 {
+		time.Sleep(moment)
+		s.watch(session, all)
+		time.Sleep(moment)
+		s.watch(session, named...)
 	}
-	if err := session.DeregisterAny(ctx, schema.KindLifecycle, id+1000); err == nil {
-		t.Error("a callback that does not exist was deregistered")
+	close(stop)
+	emitting.Wait()
+	if diff := cmp.Diff(want, names(h.sentinel(s, b.UUID))); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
 	}
+}
+
+func testSameAgain(s *suite) {
+	t := s.t
+	session, h, done := s.open()
+	defer done()
+	a, b := s.Domains()
+	for range 3 {
+		s.watch(session, of(a.UUID), of(b.UUID))
+	}
+	s.watch(session, of(b.UUID), of(a.UUID))
 	s.Emit(a.UUID, 2, 1)
-	if got := h.wait(t, 1); got[0].CallbackID != id {
-		t.Errorf("got %s, want callback %d", line(got[0]), id)
+	if got := h.sentinel(s, b.UUID); len(got) != 1 {
+		t.Errorf("got %q, want one event", names(got))
 	}
-	if peers := s.Sessions(); len(peers) != 1 || peers[0].Callbacks != 1 {
-		t.Errorf("the hypervisor has %+v, want one session with one callback", peers)
+	if peers := s.Sessions(); len(peers) != 1 || peers[0].Watched != 2 {
+		t.Errorf("the hypervisor has %+v, want one session with two filters", peers)
 	}
 }
 
@@ -101,45 +124,50 @@ func testBeforeReply(s *suite) {
 	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
-	first := s.register(session, &b.UUID)
+	s.watch(session, of(b.UUID))
 	s.EmitBeforeReply(a.UUID, 2, 41)
-	id := s.register(session, &a.UUID)
+	s.watch(session, of(b.UUID), of(a.UUID))
 	s.Emit(b.UUID, 2, 42)
 	h.wait(t, 2)
-	want := []string{
-		fmt.Sprintf("%s 2/41 callback %d", a.Name, id),
-		fmt.Sprintf("%s 2/42 callback %d", b.Name, first),
-	}
-	if diff := cmp.Diff(want, h.lines()); diff != "" {
+	if diff := cmp.Diff([]string{a.Name + " 2/41", b.Name + " 2/42"}, h.lines()); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}
 }
 
-func testAfterDeregister(s *suite) {
+func testNoLongerWanted(s *suite) {
 	t := s.t
 	session, h, done := s.open()
 	defer done()
 	a, b := s.Domains()
-	s.register(session, &b.UUID)
+	s.watch(session, of(b.UUID))
 	stop := flood(s, a.UUID)
 	defer stop()
 	for range 20 {
 		before := len(h.all())
-		id := s.register(session, &a.UUID)
+		s.watch(session, of(b.UUID), of(a.UUID))
 		h.wait(t, before+1)
-		s.deregister(session, id)
+		s.watch(session, of(b.UUID))
 		seen := h.all()
 		time.Sleep(time.Millisecond)
 		if late := h.all()[len(seen):]; len(late) > 0 {
-			t.Fatalf("%s came after DeregisterAny had returned", line(late[0]))
+			t.Fatalf("%s came after Watch had returned without its filter", line(late[0]))
 		}
 	}
 	stop()
 	before := len(h.all())
 	s.EmitStale(2, 1)
 	if got := h.sentinel(s, b.UUID); len(got) != before {
-		t.Errorf("%s came from a callback that does not exist", line(got[before]))
+		t.Errorf("%s came without a filter", line(got[before]))
 	}
+}
+
+// names names observations.
+func names(observations []schema.Observation) []string {
+	lines := make([]string, 0, len(observations))
+	for _, o := range observations {
+		lines = append(lines, line(o))
+	}
+	return lines
 }
 
 // flood sends events of a domain until stop is called, which may be called twice.
@@ -170,12 +198,12 @@ func testUnknownNumbers(s *suite) {
 	session, h, done := s.open()
 	defer done()
 	a, _ := s.Domains()
-	id := s.register(session, nil)
+	s.watch(session, all)
 	unknown := [][2]int32{{99, 0}, {2, 999}, {-1, -1}, {1<<31 - 1, -1 << 31}}
 	want := make([]string, 0, len(unknown))
 	for _, numbers := range unknown {
 		s.Emit(a.UUID, numbers[0], numbers[1])
-		want = append(want, fmt.Sprintf("%s %d/%d callback %d", a.Name, numbers[0], numbers[1], id))
+		want = append(want, fmt.Sprintf("%s %d/%d", a.Name, numbers[0], numbers[1]))
 	}
 	h.wait(t, len(want))
 	if diff := cmp.Diff(want, h.lines()); diff != "" {
@@ -187,15 +215,33 @@ func testRefusedKind(s *suite) {
 	t := s.t
 	session, h, done := s.open()
 	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
-	defer cancel()
-	if _, err := session.RegisterAny(ctx, s.Refused(), nil); err == nil {
-		t.Error("RegisterAny succeeded for a kind that the hypervisor refuses")
+	refused := drivers.Filter{Kind: s.Refused()}
+	missing := s.watchSome(session, refused, all)
+	if len(missing) != 1 || missing[0].Filter != refused || !drivers.Permanent(missing[0].Err) {
+		t.Errorf("missing are %v, want the refused kind for good", missing)
 	}
 	a, _ := s.Domains()
-	s.register(session, nil)
 	s.Emit(a.UUID, 2, 1)
 	h.wait(t, 1)
+}
+
+func testRefusedForAMoment(s *suite) {
+	t := s.t
+	session, h, done := s.open()
+	defer done()
+	a, b := s.Domains()
+	s.watch(session, of(a.UUID))
+	s.RefuseWatch(true)
+	missing := s.watchSome(session, of(a.UUID), of(b.UUID))
+	if len(missing) != 1 || missing[0].Filter != of(b.UUID) || missing[0].Err == nil || drivers.Permanent(missing[0].Err) {
+		t.Errorf("missing are %v, want the second domain, not for good", missing)
+	}
+	s.Emit(a.UUID, 2, 1)
+	h.wait(t, 1)
+	s.RefuseWatch(false)
+	s.watch(session, of(a.UUID), of(b.UUID))
+	s.Emit(b.UUID, 2, 2)
+	h.wait(t, 2)
 }
 
 func testUndecodable(s *suite) {
@@ -203,12 +249,12 @@ func testUndecodable(s *suite) {
 	session, h, done := s.open()
 	defer done()
 	a, _ := s.Domains()
-	id := s.register(session, nil)
+	s.watch(session, all)
 	s.Emit(a.UUID, 2, 1)
 	s.EmitUndecodable()
 	s.Emit(a.UUID, 2, 2)
 	h.wait(t, 2)
-	want := []string{fmt.Sprintf("%s 2/1 callback %d", a.Name, id), fmt.Sprintf("%s 2/2 callback %d", a.Name, id)}
+	want := []string{a.Name + " 2/1", a.Name + " 2/2"}
 	if diff := cmp.Diff(want, h.lines()); diff != "" {
 		t.Errorf("observed (-want +got):\n%s", diff)
 	}

@@ -1,16 +1,18 @@
 package drivertest
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
-// handler keeps what a driver observes, and notes what it does wrong.
+// handler keeps what a driver delivers, and notes what it does wrong.
 type handler struct {
 	patience time.Duration
 	inside   atomic.Int32
@@ -20,15 +22,19 @@ type handler struct {
 	// mu guards what follows.
 	mu           sync.Mutex
 	observations []schema.Observation
-	closed       bool
-	problems     []string
+	// listings are the listings, and places how many observations came before each.
+	listings []*schema.Listing
+	places   []int
+	closed   bool
+	problems []string
 }
 
 func newHandler(patience time.Duration) *handler {
 	return &handler{patience: patience, more: make(chan struct{}, 1)}
 }
 
-func (h *handler) observe(batch []schema.Observation) {
+func (h *handler) take(delivered drivers.Batch) {
+	batch := delivered.Observations
 	concurrent := h.inside.Add(1) != 1
 	defer h.inside.Add(-1)
 	h.mu.Lock()
@@ -47,11 +53,20 @@ func (h *handler) observe(batch []schema.Observation) {
 		case o.Received.Location() != time.UTC:
 			h.problems = append(h.problems, "a time that is not in UTC: "+line(*o))
 		case o.Synthetic || o.Gap != nil || !o.UnobservedSince.IsZero():
-			h.problems = append(h.problems, "an observation that says it was not observed: "+line(*o))
+			h.problems = append(h.problems, "an observation that claims not to be one: "+line(*o))
+		case len(o.Object.Name) > drivers.MaxText || len(o.Payload) > drivers.MaxPayload:
+			h.problems = append(h.problems, fmt.Sprintf("a name of %d bytes and a payload of %d (11)", len(o.Object.Name), len(o.Payload)))
 		}
 	}
+	if len(delivered.Position) > schema.MaxPosition {
+		h.problems = append(h.problems, "a position that is too long (10)")
+	}
 	h.observations = append(h.observations, batch...)
-	// The slice belongs to the driver; what a handler does to it must not matter.
+	if l := delivered.Listing; l != nil {
+		h.listings = append(h.listings, l)
+		h.places = append(h.places, len(h.observations))
+	}
+	// The slice belongs to the driver; what is done to it here must not matter.
 	clear(batch)
 	select {
 	case h.more <- struct{}{}:
@@ -83,14 +98,28 @@ func (h *handler) all() []schema.Observation {
 	return slices.Clone(h.observations)
 }
 
-func (h *handler) lines() []string {
-	all := h.all()
-	lines := make([]string, 0, len(all))
-	for _, o := range all {
-		lines = append(lines, line(o))
+// listed waits until n listings came, and returns them and how many observations came before
+// each.
+func (h *handler) listed(t *testing.T, n int) (listings []*schema.Listing, places []int) {
+	t.Helper()
+	timeout := time.NewTimer(h.patience)
+	defer timeout.Stop()
+	for {
+		h.mu.Lock()
+		listings, places = slices.Clone(h.listings), slices.Clone(h.places)
+		h.mu.Unlock()
+		if len(listings) >= n {
+			return listings, places
+		}
+		select {
+		case <-h.more:
+		case <-timeout.C:
+			t.Fatalf("got %d listings, want %d", len(listings), n)
+		}
 	}
-	return lines
 }
+
+func (h *handler) lines() []string { return names(h.all()) }
 
 // wait waits until at least n observations came, and returns them all.
 func (h *handler) wait(t *testing.T, n int) []schema.Observation {

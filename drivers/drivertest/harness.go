@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -22,22 +22,28 @@ type Harness struct {
 // Hypervisor is the other end of a driver. Its methods may be called by several goroutines.
 type Hypervisor interface {
 	// Driver returns a driver that opens sessions with this hypervisor.
-	Driver() registry.Driver
+	Driver() drivers.Driver
 	// Domains returns two domains that exist.
 	Domains() (a, b schema.Object)
 
-	// Emit sends a lifecycle event with any numbers to every callback that matches.
-	// It does not wait until it is read.
+	// Emit sends a lifecycle event with any numbers to every session that watches it. It does
+	// not wait until it is read.
 	Emit(domain schema.UUID, event, detail int32)
-	// EmitBeforeReply makes every later registration see a lifecycle event before it is answered.
+	// EmitBeforeReply makes every later registration see a lifecycle event before it is
+	// answered.
 	EmitBeforeReply(domain schema.UUID, event, detail int32)
-	// EmitStale sends a lifecycle event for a callback that does not exist.
+	// EmitStale sends a lifecycle event that no filter asks for any more.
 	EmitStale(event, detail int32)
 	// EmitUndecodable sends a lifecycle event that cannot be decoded, the stream staying
 	// in step.
 	EmitUndecodable()
-	// Refused returns a kind for which the hypervisor refuses registrations.
+	// EmitLongName sends a lifecycle event of a domain whose name has 100,000 bytes.
+	EmitLongName()
+	// Refused returns a kind that the hypervisor does not have.
 	Refused() schema.Kind
+	// RefuseWatch makes the hypervisor fail to register, for a reason that may pass, or
+	// succeed again.
+	RefuseWatch(refuse bool)
 
 	// Sessions returns what the hypervisor knows of its open sessions, the oldest first.
 	Sessions() []Peer
@@ -59,6 +65,6 @@ type Hypervisor interface {
 type Peer struct {
 	// ReadOnly is whether it was opened read-only.
 	ReadOnly bool
-	// Callbacks is how many callbacks it has.
-	Callbacks int
+	// Watched is how many filters the hypervisor sends events for.
+	Watched int
 }

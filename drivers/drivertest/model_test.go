@@ -4,17 +4,24 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
 var (
 	errRefused = errors.New("refused")
+	errNever   = neverError{}
 	errCut     = errors.New("cut")
 )
+
+type neverError struct{}
+
+func (neverError) Error() string   { return "no such kind" }
+func (neverError) Permanent() bool { return true }
 
 const refusedKind = schema.Kind(99)
 
@@ -26,28 +33,28 @@ type model struct {
 	mu           sync.Mutex
 	refuse, mute bool
 	early        *frame
+	refuseWatch  bool
 	connections  int
-	nextID       int32
 	sessions     []*modelSession
 }
 
 // frame is what the hypervisor sends.
 type frame struct {
-	callback      int32
 	domain        schema.Object
 	event, detail int32
 	bad, garbage  bool
+	listing       bool
 }
 
 func (m *model) is(fault string) bool { return m.fault == fault }
 
-func (m *model) Driver() registry.Driver { return m }
+func (m *model) Driver() drivers.Driver { return m }
 
 func (m *model) Domains() (a, b schema.Object) {
 	return schema.Object{UUID: schema.UUID{1}, Name: "alpha", ID: -1}, schema.Object{UUID: schema.UUID{2}, Name: "beta", ID: -1}
 }
 
-func (m *model) Open(ctx context.Context, observe func([]schema.Observation)) (registry.Session, error) {
+func (m *model) Open(ctx context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.connections++
@@ -65,9 +72,9 @@ func (m *model) Open(ctx context.Context, observe func([]schema.Observation)) (r
 		return nil, ctx.Err()
 	}
 	s := &modelSession{
-		model: m, observe: observe, wake: make(chan struct{}, 1), done: make(chan struct{}),
+		model: m, out: out, wake: make(chan struct{}, 1), done: make(chan struct{}),
 		connection: &schema.Connection{Name: "model", URI: "model:///", Source: "model://host/"},
-		callbacks:  map[int32]*schema.UUID{},
+		inForce:    map[drivers.Filter]bool{},
 	}
 	if m.is("no identity") {
 		s.connection = &schema.Connection{}
@@ -89,12 +96,26 @@ func (m *model) Emit(domain schema.UUID, event, detail int32) {
 		a = b
 	}
 	m.send(func(s *modelSession) {
-		for _, id := range s.ids() {
-			if filter := s.callbacks[id]; filter == nil || *filter == domain {
-				s.frames = append(s.frames, frame{callback: id, domain: a, event: event, detail: detail})
-			}
+		if s.watches(domain) {
+			s.frames = append(s.frames, frame{domain: a, event: event, detail: detail})
 		}
 	})
+}
+
+func (m *model) EmitLongName() {
+	m.send(func(s *modelSession) {
+		name := strings.Repeat("x", 100000)
+		if !m.is("keeps long names") {
+			name = name[:drivers.MaxText]
+		}
+		s.frames = append(s.frames, frame{domain: schema.Object{UUID: schema.UUID{3}, Name: name}})
+	})
+}
+
+func (m *model) RefuseWatch(refuse bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuseWatch = refuse
 }
 
 func (m *model) EmitBeforeReply(domain schema.UUID, event, detail int32) {
@@ -109,7 +130,7 @@ func (m *model) EmitBeforeReply(domain schema.UUID, event, detail int32) {
 
 func (m *model) EmitStale(event, detail int32) {
 	m.send(func(s *modelSession) {
-		s.frames = append(s.frames, frame{callback: -7, event: event, detail: detail})
+		s.frames = append(s.frames, frame{domain: schema.Object{UUID: schema.UUID{0xee}}, event: event, detail: detail})
 	})
 }
 
@@ -140,7 +161,7 @@ func (m *model) Sessions() []Peer {
 	var peers []Peer
 	for _, s := range m.sessions {
 		if !s.ended {
-			peers = append(peers, Peer{ReadOnly: !m.is("writable"), Callbacks: len(s.callbacks)})
+			peers = append(peers, Peer{ReadOnly: !m.is("writable"), Watched: len(s.inForce)})
 		}
 	}
 	return peers

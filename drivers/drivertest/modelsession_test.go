@@ -3,10 +3,10 @@ package drivertest
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -20,18 +20,20 @@ var (
 type modelSession struct {
 	model      *model
 	connection *schema.Connection
-	observe    func([]schema.Observation)
+	out        func(drivers.Batch)
 	wake       chan struct{}
 	done       chan struct{}
 	// delivering is held while observations are delivered; it is taken before model.mu.
 	delivering sync.Mutex
 
 	frames      []frame
-	callbacks   map[int32]*schema.UUID
+	inForce     map[drivers.Filter]bool
+	sure        time.Time
 	stalled     time.Time
 	ended       bool
 	err         error
 	deliveredNo int
+	changes     int // since the last duplicate; delivering guards it
 }
 
 func (s *modelSession) poke() {
@@ -41,13 +43,9 @@ func (s *modelSession) poke() {
 	}
 }
 
-func (s *modelSession) ids() []int32 {
-	ids := make([]int32, 0, len(s.callbacks))
-	for id := range s.callbacks {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
+// watches reports whether a filter in force asks for a domain.
+func (s *modelSession) watches(domain schema.UUID) bool {
+	return s.inForce[all] || s.inForce[of(domain)]
 }
 
 // run delivers until the session ends.
@@ -77,40 +75,60 @@ func (s *modelSession) run() {
 func (s *modelSession) deliver() {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	batch, err := s.decode()
-	if len(batch) > 0 {
-		s.distort(batch)
+	now := time.Now()
+	for more := true; more; {
+		var batch drivers.Batch
+		var err error
+		batch, more, err = s.decode()
+		if len(batch.Observations) > 0 {
+			s.distort(batch.Observations)
+		}
+		if batch.Listing != nil {
+			s.out(drivers.Batch{Listing: batch.Listing})
+		}
+		if err != nil {
+			s.end(err)
+		}
 	}
-	if err != nil {
-		s.end(err)
-	}
-}
-
-// decode turns the frames into observations.
-func (s *modelSession) decode() (batch []schema.Observation, err error) {
 	s.model.mu.Lock()
 	defer s.model.mu.Unlock()
-	for _, f := range s.frames {
-		_, known := s.callbacks[f.callback]
+	s.sure = now
+}
+
+// decode turns frames into a batch, up to a listing. more is set if some are left.
+func (s *modelSession) decode() (batch drivers.Batch, more bool, err error) {
+	s.model.mu.Lock()
+	defer s.model.mu.Unlock()
+	for i, f := range s.frames {
+		unwanted := !s.watches(f.domain.UUID) && !s.model.is("delivers the unwanted")
 		switch {
-		case f.garbage && s.model.is("ignores garbage"), f.bad && !s.model.is("ends at undecodable"), !f.garbage && !f.bad && !known:
+		case f.listing:
+			batch.Listing = s.listing()
+			s.frames = s.frames[i+1:]
+			return batch, true, nil
+		case f.garbage && s.model.is("ignores garbage"), f.bad && !s.model.is("ends at undecodable"), !f.garbage && !f.bad && unwanted:
 			continue
 		case f.garbage || f.bad:
-			return batch, errGarbage
+			return batch, false, errGarbage
 		case f.event == 99 && s.model.is("drops unknown numbers"):
 			continue
 		}
-		o := schema.Observation{
+		batch.Observations = append(batch.Observations, schema.Observation{
 			Connection: s.connection, Kind: schema.KindLifecycle, Object: f.domain, Event: f.event, Detail: f.detail,
-			CallbackID: f.callback, Received: time.Now().UTC(),
-		}
-		if s.model.is("no callback id") {
-			o.CallbackID = -1
-		}
-		batch = append(batch, o)
+			Received: time.Now().UTC(),
+		})
 	}
 	s.frames = nil
-	return batch, nil
+	return batch, false, nil
+}
+
+func (s *modelSession) listing() *schema.Listing {
+	a, b := s.model.Domains()
+	l := &schema.Listing{Connection: s.connection, Received: time.Now().UTC(), Complete: true}
+	if !s.model.is("lists nothing") {
+		l.Domains = []schema.ListedDomain{{Object: a, State: 5}, {Object: b, State: 1}}
+	}
+	return l
 }
 
 // distort delivers a batch as the fault wants it.
@@ -127,16 +145,17 @@ func (s *modelSession) distort(batch []schema.Observation) {
 	case s.model.is("duplicates") && s.deliveredNo > nth:
 		s.deliveredNo = 0
 		batch = append([]schema.Observation{batch[0]}, batch...)
-	case s.model.is("copies apart"):
-		slices.SortStableFunc(batch, func(a, b schema.Observation) int { return int(a.CallbackID - b.CallbackID) })
+	case s.model.is("duplicates at changes") && s.changes > 0:
+		s.changes = 0
+		batch = append([]schema.Observation{batch[0]}, batch...)
 	case s.model.is("concurrent"):
 		var other sync.WaitGroup
 		for range 50 {
-			other.Go(func() { s.observe(nil) })
+			other.Go(func() { s.out(drivers.Batch{}) })
 		}
 		defer other.Wait()
 	}
-	s.observe(batch)
+	s.out(drivers.Batch{Observations: batch})
 }
 
 func (s *modelSession) Connection() *schema.Connection { return s.connection }
@@ -177,64 +196,64 @@ func (s *modelSession) call(ctx context.Context) error {
 	}
 }
 
-func (s *modelSession) RegisterAny(ctx context.Context, kind schema.Kind, domain *schema.UUID) (int32, error) {
-	if err := s.call(ctx); err != nil {
-		return 0, err
-	}
-	defer s.model.mu.Unlock()
-	if !s.model.is("accepts everything") {
-		if kind == refusedKind {
-			return 0, errRefused
-		}
-		for _, other := range s.callbacks {
-			if (domain == nil) == (other == nil) && (domain == nil || *domain == *other) {
-				return 0, errors.New("event callback already tracked")
-			}
-		}
-	}
-	id := s.model.nextID
-	s.model.nextID++
-	if domain != nil {
-		uuid := *domain
-		domain = &uuid
-	}
-	s.callbacks[id] = domain
-	if early := s.model.early; early != nil && !s.model.is("loses what comes early") {
-		f := *early
-		f.callback = id
-		s.frames = append(s.frames, f)
-		s.poke()
-	}
-	return id, nil
-}
-
-func (s *modelSession) DeregisterAny(ctx context.Context, _ schema.Kind, id int32) error {
+func (s *modelSession) Watch(ctx context.Context, want []drivers.Filter) (missing []drivers.Missing, err error) {
 	s.delivering.Lock()
 	defer s.delivering.Unlock()
-	if err := s.call(ctx); err != nil {
-		return err
-	}
-	defer s.model.mu.Unlock()
-	if _, ok := s.callbacks[id]; !ok {
-		return errors.New("no such callback")
-	}
-	if s.model.is("deregister returns early") {
-		return nil
-	}
-	delete(s.callbacks, id)
-	return nil
-}
-
-func (s *modelSession) Domains(ctx context.Context) ([]schema.ListedDomain, error) {
 	if err := s.call(ctx); err != nil {
 		return nil, err
 	}
 	defer s.model.mu.Unlock()
-	if s.model.is("lists nothing") {
-		return nil, nil
+	inForce := map[drivers.Filter]bool{}
+	for _, f := range want {
+		switch {
+		case f.Kind == refusedKind && !s.model.is("accepts everything"):
+			missing = append(missing, drivers.Missing{Filter: f, Err: errNever})
+		case !s.inForce[f] && s.model.refuseWatch && s.model.is("refuses for good"):
+			missing = append(missing, drivers.Missing{Filter: f, Err: errNever})
+		case !s.inForce[f] && s.model.refuseWatch:
+			missing = append(missing, drivers.Missing{Filter: f, Err: errRefused})
+		default:
+			inForce[f] = true
+		}
 	}
-	a, b := s.model.Domains()
-	return []schema.ListedDomain{{Object: a, State: 5}, {Object: b, State: 1}}, nil
+	if s.model.is("adds only") {
+		for f := range s.inForce {
+			inForce[f] = true
+		}
+	}
+	changed := len(inForce) > len(s.inForce)
+	s.inForce = inForce
+	s.changes++
+	if early := s.model.early; early != nil && changed && !s.model.is("loses what comes early") {
+		s.frames = append(s.frames, *early)
+		s.poke()
+	}
+	return missing, nil
+}
+
+func (s *modelSession) List(ctx context.Context) error {
+	if err := s.call(ctx); err != nil {
+		return err
+	}
+	defer s.model.mu.Unlock()
+	if s.model.is("lists at once") {
+		go s.out(drivers.Batch{Listing: s.listing()})
+		return nil
+	}
+	s.frames = append(s.frames, frame{listing: true})
+	s.poke()
+	return nil
+}
+
+func (s *modelSession) Resumed() bool { return false }
+
+func (s *modelSession) Sure() time.Time {
+	s.model.mu.Lock()
+	defer s.model.mu.Unlock()
+	if s.model.is("too sure") {
+		return time.Now()
+	}
+	return s.sure
 }
 
 func (s *modelSession) Close() error {
@@ -252,6 +271,6 @@ func (s *modelSession) end(err error) {
 	s.ended, s.err = true, err
 	s.poke()
 	if s.model.is("observes after the end") {
-		time.AfterFunc(5*time.Millisecond, func() { s.observe(nil) })
+		time.AfterFunc(5*time.Millisecond, func() { s.out(drivers.Batch{}) })
 	}
 }

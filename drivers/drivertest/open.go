@@ -3,8 +3,6 @@ package drivertest
 import (
 	"context"
 	"time"
-
-	"github.com/virtcast/virtcast/schema"
 )
 
 func testIdentity(s *suite) {
@@ -29,7 +27,7 @@ func testIdentity(s *suite) {
 	if err := session.Err(); err != nil {
 		t.Errorf("Err of an open session: %v", err)
 	}
-	s.register(session, nil)
+	s.watch(session, all)
 }
 
 func testOpenRefused(s *suite) {
@@ -39,7 +37,7 @@ func testOpenRefused(s *suite) {
 	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
 	defer cancel()
 	h := newHandler(s.patience)
-	session, err := s.driver.Open(ctx, h.observe)
+	session, err := s.driver.Open(ctx, nil, h.take)
 	if err == nil || session != nil {
 		t.Errorf("Open = %v, %v, want nil and an error", session, err)
 	}
@@ -60,7 +58,7 @@ func testOpenContext(s *suite) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	session, err := s.driver.Open(ctx, newHandler(s.patience).observe)
+	session, err := s.driver.Open(ctx, nil, newHandler(s.patience).take)
 	if err == nil || session != nil {
 		t.Errorf("Open = %v, %v, want nil and an error", session, err)
 	}
@@ -73,18 +71,16 @@ func testOpenContextEndsLater(s *suite) {
 	t := s.t
 	ctx, cancel := context.WithCancel(t.Context())
 	h := newHandler(s.patience)
-	session, err := s.driver.Open(ctx, h.observe)
+	session, err := s.driver.Open(ctx, nil, h.take)
 	cancel()
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
 	time.Sleep(20 * time.Millisecond) // Time for what must not happen.
 	a, _ := s.Domains()
-	id := s.register(session, nil)
+	s.watch(session, all)
 	s.Emit(a.UUID, 2, 0)
-	if got := h.wait(t, 1); got[0].CallbackID != id {
-		t.Errorf("got %s, want callback %d", line(got[0]), id)
-	}
+	h.wait(t, 1)
 	if err := session.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
@@ -100,31 +96,5 @@ func testReadOnly(s *suite) {
 	}
 	if !peers[0].ReadOnly {
 		t.Error("the session may write")
-	}
-}
-
-func testDomains(s *suite) {
-	t := s.t
-	session, _, done := s.open()
-	defer done()
-	ctx, cancel := context.WithTimeout(t.Context(), s.patience)
-	defer cancel()
-	states, err := session.Domains(ctx)
-	if err != nil {
-		t.Fatalf("Domains: %v", err)
-	}
-	listed := map[schema.UUID]schema.ListedDomain{}
-	for _, state := range states {
-		if _, twice := listed[state.UUID]; twice {
-			t.Errorf("domain %s is listed twice", state.UUID)
-		}
-		listed[state.UUID] = state
-	}
-	a, b := s.Domains()
-	for _, want := range []schema.Object{a, b} {
-		got, ok := listed[want.UUID]
-		if !ok || got.Name != want.Name || got.State == 0 {
-			t.Errorf("domain %s is listed as %+v (%v), want the name %q and a state", want.UUID, got, ok, want.Name)
-		}
 	}
 }

@@ -8,14 +8,17 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/schema"
 )
 
 // defaultPatience is how long the suite waits for what should take a moment.
 const defaultPatience = 20 * time.Second
 
-// Run runs the suite. The subtests bear the numbers of package drivers' list.
+// moment is a time in which some events flow.
+const moment = 20 * time.Millisecond
+
+// Run runs the suite. The subtests bear the numbers of the laws of package drivers.
 func Run(t *testing.T, harness Harness) {
 	t.Helper()
 	if harness.New == nil || harness.Silence <= 0 {
@@ -31,12 +34,14 @@ func Run(t *testing.T, harness Harness) {
 		{"1/context ends after open", testOpenContextEndsLater},
 		{"2/read-only", testReadOnly},
 		{"3/order", testOrder},
-		{"3/copies", testCopies},
-		{"3/one callback per filter", testOneCallbackPerFilter},
+		{"3/once", testOnce},
+		{"3/change over", testChangeOver},
 		{"4/before the answer", testBeforeReply},
-		{"4/after deregistration", testAfterDeregister},
+		{"4/no longer wanted", testNoLongerWanted},
+		{"4/the same again", testSameAgain},
 		{"5/unknown numbers", testUnknownNumbers},
 		{"5/refused kind", testRefusedKind},
+		{"5/refused for a moment", testRefusedForAMoment},
 		{"5/undecodable", testUndecodable},
 		{"5/out of step", testDerailed},
 		{"6/silence", testSilence},
@@ -44,7 +49,10 @@ func Run(t *testing.T, harness Harness) {
 		{"7/loss", testLoss},
 		{"7/call in flight", testCallInFlight},
 		{"7/open again", testOpenAgain},
-		{"domains", testDomains},
+		{"8/listing", testListing},
+		{"8/place of a listing", testListingInOrder},
+		{"9/sure", testSure},
+		{"11/long name", testLongName},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -71,18 +79,18 @@ func Run(t *testing.T, harness Harness) {
 type suite struct {
 	Hypervisor
 	t        *testing.T
-	driver   registry.Driver
+	driver   drivers.Driver
 	silence  time.Duration
 	patience time.Duration
 }
 
 // open opens a session, which must succeed. The function returned closes it.
-func (s *suite) open() (registry.Session, *handler, func()) {
+func (s *suite) open() (drivers.Session, *handler, func()) {
 	s.t.Helper()
 	h := newHandler(s.patience)
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
-	session, err := s.driver.Open(ctx, h.observe)
+	session, err := s.driver.Open(ctx, nil, h.take)
 	if err != nil {
 		s.t.Fatalf("Open: %v", err)
 	}
@@ -94,30 +102,36 @@ func (s *suite) open() (registry.Session, *handler, func()) {
 	}
 }
 
-// register registers for lifecycle events, of a domain or of all.
-func (s *suite) register(session registry.Session, domain *schema.UUID) int32 {
-	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
-	defer cancel()
-	id, err := session.RegisterAny(ctx, schema.KindLifecycle, domain)
-	if err != nil {
-		s.t.Fatalf("RegisterAny: %v", err)
-	}
-	return id
+// all is the filter for the lifecycle events of every domain.
+var all = drivers.Filter{Kind: schema.KindLifecycle}
+
+// of returns the filter for the lifecycle events of a domain.
+func of(domain schema.UUID) drivers.Filter {
+	return drivers.Filter{Kind: schema.KindLifecycle, Domain: domain}
 }
 
-// deregister ends a callback for lifecycle events.
-func (s *suite) deregister(session registry.Session, id int32) {
+// watch brings filters into force, of which none may be missing.
+func (s *suite) watch(session drivers.Session, want ...drivers.Filter) {
+	s.t.Helper()
+	if missing := s.watchSome(session, want...); len(missing) > 0 {
+		s.t.Fatalf("missing: %v", missing)
+	}
+}
+
+// watchSome brings filters into force and returns those that are missing.
+func (s *suite) watchSome(session drivers.Session, want ...drivers.Filter) []drivers.Missing {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), s.patience)
 	defer cancel()
-	if err := session.DeregisterAny(ctx, schema.KindLifecycle, id); err != nil {
-		s.t.Fatalf("DeregisterAny: %v", err)
+	missing, err := session.Watch(ctx, want)
+	if err != nil {
+		s.t.Fatalf("Watch: %v", err)
 	}
+	return missing
 }
 
 // await waits until a session is done.
-func (s *suite) await(session registry.Session, within time.Duration) {
+func (s *suite) await(session drivers.Session, within time.Duration) {
 	s.t.Helper()
 	select {
 	case <-session.Done():
@@ -128,5 +142,5 @@ func (s *suite) await(session registry.Session, within time.Duration) {
 
 // line names an observation in a form that reads well in a diff.
 func line(o schema.Observation) string {
-	return fmt.Sprintf("%s %d/%d callback %d", o.Object.Name, o.Event, o.Detail, o.CallbackID)
+	return fmt.Sprintf("%s %d/%d", o.Object.Name, o.Event, o.Detail)
 }

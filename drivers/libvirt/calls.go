@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
@@ -17,10 +18,14 @@ type pendingCall struct {
 	reply chan reply
 	// abandoned is set when the caller has given up. Session.mu guards it.
 	abandoned bool
+	// sent is a time before the call was written.
+	sent time.Time
 	// registers is the kind that a registration is for, deregisters the callback that a
 	// deregistration ends; nil for other calls.
 	registers   *schema.Kind
 	deregisters *callback
+	// lists makes a listing of the reply; nil for other calls.
+	lists func(*wire.Decoder) (domains []schema.ListedDomain, complete bool)
 }
 
 // reply is the payload of a reply, which the caller owns, or why there is none.
@@ -53,7 +58,7 @@ func (s *Session) do(ctx context.Context, c *pendingCall, args []byte) ([]byte, 
 		return nil, err
 	}
 	select {
-	case s.out <- frame: // has room: no more frames than slots
+	case s.outgoing <- frame: // has room: no more frames than slots
 	case <-s.ending:
 		return nil, s.cause()
 	}
@@ -93,6 +98,7 @@ func (s *Session) enterLocked(c *pendingCall, args []byte) (serial uint32, frame
 		s.serial++ // after 2^32 calls
 	}
 	s.pending[s.serial] = c
+	c.sent = time.Now()
 	header := wire.Header{
 		Program: wire.ProgramRemote, Version: wire.ProgramVersion, Procedure: c.procedure,
 		Type: wire.TypeCall, Serial: s.serial,
@@ -110,7 +116,7 @@ func (s *Session) abandon(serial uint32, c *pendingCall) (r reply, answered bool
 	}
 	c.abandoned = true
 	if c.deregisters != nil {
-		delete(s.callbacks, *c.deregisters)
+		s.silenceLocked(*c.deregisters)
 	}
 	if c.registers != nil {
 		s.registering--
@@ -136,7 +142,14 @@ func (s *Session) onReply(h wire.Header, payload []byte) error {
 		return nil
 	}
 	delete(s.pending, h.Serial)
-	r := replyOf(h, payload)
+	s.sure.answered(c.sent)
+	var r reply
+	var listing *schema.Listing
+	if c.lists != nil && h.Status == wire.StatusOK {
+		listing, r = s.listingOf(c, payload)
+	} else {
+		r = replyOf(h, payload)
+	}
 	orphan := s.settleLocked(c, &r)
 	s.mu.Unlock()
 	if c.abandoned {
@@ -144,6 +157,11 @@ func (s *Session) onReply(h wire.Header, payload []byte) error {
 	}
 	s.drainHeld()
 	s.flush()
+	if listing != nil {
+		if err := s.deliverListing(listing); err != nil {
+			return err
+		}
+	}
 	if orphan != nil {
 		return s.deregisterOrphan(*orphan) // in the same slot
 	}
@@ -180,12 +198,15 @@ func (s *Session) write() {
 		select {
 		case <-s.ending:
 			return
-		case frame = <-s.out:
+		case frame = <-s.outgoing:
 		case <-s.pong:
 			frame = keepaliveFrame(wire.ProcKeepalivePong)
 		case <-s.ping:
 			frame = keepaliveFrame(wire.ProcKeepalivePing)
 			sent = func() { s.count.pingsSent.Add(1) }
+		}
+		if sent != nil {
+			s.pinged()
 		}
 		if err := s.writeFrame(frame); err != nil {
 			s.end(fmt.Errorf("write: %w", err))

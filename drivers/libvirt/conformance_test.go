@@ -3,14 +3,16 @@ package libvirt_test
 import (
 	"context"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/drivertest"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
-	"github.com/virtcast/virtcast/registry"
+	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -57,14 +59,14 @@ func newHypervisor(t *testing.T) drivertest.Hypervisor {
 	return h
 }
 
-func (h *hypervisor) Driver() registry.Driver {
-	return registry.DriverOf(libvirt.New(
+func (h *hypervisor) Driver() drivers.Driver {
+	return libvirt.New(
 		libvirt.Config{
 			Name: "conformance", URI: h.URI(),
 			KeepaliveInterval: conformanceInterval, KeepaliveCount: conformanceCount,
 		},
 		libvirt.Options{Dial: func(ctx context.Context) (net.Conn, error) { return h.DialContext(ctx, "", "") }},
-	).Open)
+	)
 }
 
 func (h *hypervisor) Domains() (a, b schema.Object) { return h.a.State().Object, h.b.State().Object }
@@ -93,13 +95,35 @@ func (h *hypervisor) EmitUndecodable() {
 	})
 }
 
+func (h *hypervisor) EmitLongName() {
+	long := schema.Object{UUID: schema.UUID{3}, Name: strings.Repeat("x", 100000)}
+	h.each(func(c *libvirttest.Client) {
+		for _, callback := range c.Info().Callbacks {
+			var e wire.Encoder
+			e.LifecycleMessage(wire.LifecycleMessage{CallbackID: callback, Domain: long, Event: 2})
+			c.Send(wire.Header{
+				Program: wire.ProgramRemote, Version: wire.ProgramVersion,
+				Procedure: wire.ProcDomainEventLifecycle, Type: wire.TypeMessage,
+			}, e.Payload())
+		}
+	})
+}
+
+func (h *hypervisor) RefuseWatch(refuse bool) {
+	code := int32(0)
+	if refuse {
+		code = wire.CodeSystemError
+	}
+	h.ErrorFor(wire.ProcDomainEventRegisterAny, code, "cannot allocate memory")
+}
+
 func (h *hypervisor) Refused() schema.Kind { return schema.KindOf(schema.FamilyDomain, 99) }
 
 func (h *hypervisor) Sessions() []drivertest.Peer {
 	var peers []drivertest.Peer
 	h.each(func(c *libvirttest.Client) {
 		if info := c.Info(); info.Open {
-			peers = append(peers, drivertest.Peer{ReadOnly: info.ReadOnly, Callbacks: len(info.Callbacks)})
+			peers = append(peers, drivertest.Peer{ReadOnly: info.ReadOnly, Watched: len(info.Callbacks)})
 		}
 	})
 	return peers

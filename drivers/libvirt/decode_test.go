@@ -12,6 +12,7 @@ import (
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"github.com/digitalocean/go-libvirt/socket"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -46,8 +47,8 @@ func (l *loop) Read(b []byte) (int, error) {
 }
 
 // routed returns a session without a connection, with the callback 1, whose reader the test plays.
-func routed(observe func([]schema.Observation)) *Session {
-	s := newSession(nil, Config{Name: "bench"}, Options{}, observe)
+func routed(out func(drivers.Batch)) *Session {
+	s := newSession(nil, Config{Name: "bench"}, Options{}, out)
 	s.callbacks[callbackOf(schema.FamilyDomain, 1)] = schema.KindLifecycle
 	s.connection = &schema.Connection{Name: "bench"}
 	return s
@@ -64,7 +65,7 @@ func BenchmarkDecodeLifecycle(b *testing.B) {
 	stream := lifecycleStream(n)
 	payloads := payloadsOf(b, stream)
 	events := 0
-	s := routed(func(batch []schema.Observation) { events += len(batch) })
+	s := routed(func(batch drivers.Batch) { events += len(batch.Observations) })
 	ours := func() {
 		for _, payload := range payloads {
 			if err := s.route(eventHeader, payload); err != nil {
@@ -151,7 +152,7 @@ func payloadsOf(b *testing.B, stream []byte) [][]byte {
 
 // TestDecodeAllocations holds that an event of a domain that was seen before costs no allocation.
 func TestDecodeAllocations(t *testing.T) {
-	s := routed(func([]schema.Observation) {})
+	s := routed(func(drivers.Batch) {})
 	frame := eventFrame(1, 2)
 	payload := frame[wire.LengthSize+wire.HeaderSize:]
 	got := testing.AllocsPerRun(1000, func() {
@@ -191,7 +192,7 @@ func FuzzDecodeEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		for procedure := range eventRows {
 			var seen []schema.Observation
-			s := routed(func(batch []schema.Observation) { seen = append(seen, batch...) })
+			s := routed(func(batch drivers.Batch) { seen = append(seen, batch.Observations...) })
 			h := eventHeader
 			h.Procedure = procedure
 			if err := s.route(h, payload); err != nil {
@@ -206,10 +207,10 @@ func FuzzDecodeEvent(f *testing.F) {
 				continue
 			}
 			o := seen[0]
-			var e wire.Encoder
-			e.LifecycleMessage(wire.LifecycleMessage{CallbackID: o.CallbackID, Domain: o.Object, Event: o.Event, Detail: o.Detail})
 			d := wire.NewDecoder(payload)
 			message := d.LifecycleMessage()
+			var e wire.Encoder
+			e.LifecycleMessage(wire.LifecycleMessage{CallbackID: message.CallbackID, Domain: o.Object, Event: o.Event, Detail: o.Detail})
 			var want wire.Encoder
 			want.LifecycleMessage(message)
 			if !bytes.Equal(e.Payload(), want.Payload()) || len(e.Payload()) > len(payload) {
@@ -224,9 +225,9 @@ func TestLongNameIsCut(t *testing.T) {
 		name string
 		want int
 	}{
-		{strings.Repeat("x", maxName), maxName},
-		{strings.Repeat("x", maxName+1), maxName},
-		{strings.Repeat("ö", maxName), maxName - 1},
+		{strings.Repeat("x", drivers.MaxText), drivers.MaxText},
+		{strings.Repeat("x", drivers.MaxText+1), drivers.MaxText},
+		{strings.Repeat("ö", drivers.MaxText), drivers.MaxText - 1},
 	} {
 		got := new(eventDecoder).name([]byte(tt.name))
 		if len(got) != tt.want || !utf8.ValidString(got) {

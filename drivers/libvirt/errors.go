@@ -13,10 +13,8 @@ type RemoteError = wire.RemoteError
 
 var (
 	// ErrUnsupported is returned when the hypervisor's driver has no such call, or the
-	// daemon or this client is too old for the kind of event. Trying again is of no use.
+	// daemon or this client is too old for the kind of event. Asking again does not help.
 	ErrUnsupported = errors.New("not supported")
-	// ErrNotRegistered is returned when DeregisterAny names no live callback.
-	ErrNotRegistered = errors.New("no such callback")
 	// ErrClosed is returned by calls on a session that is closed or lost.
 	ErrClosed = errors.New("session has ended")
 	// ErrPeerSilent ends a session whose peer answers no keepalive.
@@ -49,7 +47,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Permanent reports whether trying again on this connection is of no use.
+// Permanent reports that asking again in this session does not help.
 func (e *Error) Permanent() bool { return errors.Is(e.Err, ErrUnsupported) }
 
 // code returns the daemon's code in err, or 0.

@@ -2,7 +2,10 @@ package libvirt
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -44,13 +47,6 @@ const (
 	maxNames = 4096
 	// maxKeptName is the longest name that is kept, in bytes.
 	maxKeptName = 256
-	// maxName is the longest name that is passed on, in bytes. libvirt's drivers name
-	// files after domains, which keeps names below 256; only the protocol allows 4 MiB. A longer
-	// one is cut, so that a bound on observations is one on memory too. The UUID, not
-	// the name, is what identifies a domain.
-	maxName = 1024
-	// cutMark ends a name that was cut.
-	cutMark = "…"
 )
 
 // decode fills in what the message says: the domain and the kind's own fields.
@@ -70,6 +66,15 @@ func (e *eventDecoder) lifecycle(o *schema.Observation) {
 	o.Detail = e.xdr.Int32()
 }
 
+// listed reads a domain of a reply.
+func (e *eventDecoder) listed(d *wire.Decoder) schema.Object {
+	var o schema.Object
+	o.Name = e.name(d.Bytes())
+	o.UUID = d.UUID()
+	o.ID = d.Int32()
+	return o
+}
+
 func (e *eventDecoder) domain(d *schema.Object) {
 	d.Name = e.name(e.xdr.Bytes())
 	d.UUID = e.xdr.UUID()
@@ -81,8 +86,8 @@ func (e *eventDecoder) name(b []byte) string {
 	if kept, ok := e.names[string(b)]; ok {
 		return kept
 	}
-	if len(b) > maxName {
-		return string(bytes.ToValidUTF8(b[:maxName-len(cutMark)], nil)) + cutMark
+	if len(b) > drivers.MaxText {
+		return cut(b)
 	}
 	if len(b) == 0 || len(b) > maxKeptName {
 		return string(b)
@@ -93,4 +98,13 @@ func (e *eventDecoder) name(b []byte) string {
 	kept := string(b)
 	e.names[kept] = kept
 	return kept
+}
+
+// cut returns the beginning of a text that is longer than drivers.MaxText, with a mark and a
+// digest of the whole: different texts stay different. libvirt's drivers name files after
+// domains, which keeps names below 256 bytes. Only the protocol allows 4 MiB.
+func cut[T string | []byte](text T) string {
+	digest := sha256.Sum256([]byte(text))
+	mark := "…" + hex.EncodeToString(digest[:8])
+	return string(bytes.ToValidUTF8([]byte(text[:drivers.MaxText-len(mark)]), nil)) + mark
 }

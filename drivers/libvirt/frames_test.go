@@ -31,7 +31,7 @@ func TestSkippedFrames(t *testing.T) {
 			p.send(eventHeader, eventFrame(0, 1)[28:][:n&^3])
 		}
 		p.event(0, 77) // a number from the future passes
-		wantEvents(t, c, "d 77/0 cb 0")
+		wantEvents(t, c, "d 77/0")
 		got := s.Stats()
 		if got.Unknown != uint64(len(unknown)) || got.Undecodable != 32 {
 			t.Errorf("stats = %+v, want %d unknown and 32 undecodable", got, len(unknown))
@@ -62,10 +62,10 @@ func TestStreamOutOfStep(t *testing.T) {
 				if err := s.Err(); !errors.Is(err, tt.want) {
 					t.Errorf("session ended with %v, want %v", err, tt.want)
 				}
-				if _, err := s.Domains(t.Context()); !errors.Is(err, ErrClosed) {
-					t.Errorf("domains: %v, want ErrClosed", err)
+				if err := s.List(t.Context()); !errors.Is(err, ErrClosed) {
+					t.Errorf("list: %v, want ErrClosed", err)
 				}
-				wantEvents(t, c, "d 1/0 cb 0")
+				wantEvents(t, c, "d 1/0")
 			})
 		})
 	}

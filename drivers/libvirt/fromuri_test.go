@@ -42,7 +42,7 @@ func firstEvent(ctx context.Context, server *libvirttest.Server, driver *libvirt
 	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
 	defer stop()
 	r := registry.New(registry.Options{})
-	err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)})
+	err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver})
 	_, err2 := r.RegisterAny(registry.Registration{
 		Kinds: []schema.Kind{schema.KindLifecycle}, Sinks: []string{},
 		Callback: registry.ObserverFunc(func(o schema.Observation) {
@@ -62,8 +62,8 @@ func firstEvent(ctx context.Context, server *libvirttest.Server, driver *libvirt
 	return errors.Join(err, <-ended)
 }
 
-// TestNewFromURIRefuses holds that a URI that cannot be dialled is refused before anything
-// is opened.
+// TestNewFromURIRefuses holds that a URI that cannot be dialled is refused before
+// anything is opened.
 func TestNewFromURIRefuses(t *testing.T) {
 	for _, uri := range []string{"qemu+carrier://kvm01/system", "qemu+unix://kvm01/system", "system"} {
 		if driver, err := libvirt.NewFromURI("kvm01", uri); err == nil || driver != nil {
@@ -91,7 +91,7 @@ func TestNewFromURIAdjust(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := registry.New(registry.Options{})
-	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)}); err != nil {
+	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Run(ctx); err != nil || !dialled {
@@ -108,7 +108,7 @@ func ExampleNewFromURI() {
 		log.Fatal(err)
 	}
 	r := registry.New(registry.Options{})
-	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)}); err != nil {
+	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(r.Stats()[0].Connection)

@@ -18,8 +18,8 @@ type chooser = func(offered []string) (sasl.Mechanism, error)
 
 // handshake takes the session from a bare connection to one that may register.
 func (s *Session) handshake(ctx context.Context, choose chooser) error {
-	if s.observe == nil {
-		return errors.New("no handler was given")
+	if s.out == nil {
+		return errors.New("no function to take the batches was given")
 	}
 	if err := s.authenticate(ctx, choose); err != nil {
 		return err

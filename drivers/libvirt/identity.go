@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -49,7 +50,7 @@ func (s *Session) identify(ctx context.Context) error {
 	return nil
 }
 
-// text makes a call that takes nothing and returns a string.
+// text makes a call that takes nothing and returns a string, which is cut if it is too long.
 func (s *Session) text(ctx context.Context, procedure int32, what string) (string, error) {
 	payload, err := s.call(ctx, procedure, nil)
 	if err != nil {
@@ -59,6 +60,9 @@ func (s *Session) text(ctx context.Context, procedure int32, what string) (strin
 	text := d.String()
 	if err := d.Err(); err != nil {
 		return "", fmt.Errorf("ask for the %s: %w", what, err)
+	}
+	if len(text) > drivers.MaxText {
+		text = cut(text)
 	}
 	return text, nil
 }

@@ -24,10 +24,13 @@ func (c Config) pingEvery() time.Duration {
 	return c.KeepaliveInterval * time.Duration(c.KeepaliveCount) / time.Duration(c.KeepaliveCount+1)
 }
 
-// tick pings a silent peer at every such interval, and ends the session one
-// interval after the last ping that may go unanswered. Any byte from the peer starts the
-// reckoning anew, as with libvirtd's own keepalive. What counts is pings that had their
-// interval, not time: a bridge that was itself stopped for a while accuses nobody.
+// tick pings the peer at every such interval, and ends the session one interval after the
+// last ping that may go unanswered. Any byte from the peer starts the count again, as with
+// libvirtd's own keepalive. What counts is pings that had their interval, not time: a bridge
+// that was itself stopped for a while gives up no peer.
+//
+// A peer that talks is pinged too, as long as it answers: only an answer tells up to when
+// everything was read. A peer that falls silent is pinged one interval after its last byte.
 func (s *Session) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -38,6 +41,9 @@ func (s *Session) tick() {
 	if last := s.conn.last.Load(); last != s.lastAtTick {
 		s.lastAtTick, s.unanswered = last, 0
 		if idle := s.conn.idle(); idle < interval {
+			if s.sure.awaited == 0 && time.Since(s.sure.at) >= interval {
+				s.sendPing()
+			}
 			s.keepalive.Reset(interval - idle)
 			return
 		}
@@ -65,7 +71,7 @@ func (s *Session) sendPing() {
 	}
 }
 
-// onKeepalive answers a ping. A pong has done its work by having come.
+// onKeepalive answers a ping, and notes a pong.
 func (s *Session) onKeepalive(h wire.Header) {
 	switch {
 	case h.Procedure == wire.ProcKeepalivePing && h.Version == wire.ProgramVersion:
@@ -75,6 +81,9 @@ func (s *Session) onKeepalive(h wire.Header) {
 		default: // one is on its way, and answers both
 		}
 	case h.Procedure == wire.ProcKeepalivePong && h.Version == wire.ProgramVersion:
+		s.mu.Lock()
+		s.sure.ponged()
+		s.mu.Unlock()
 	default:
 		s.skipUnknown(h)
 	}

@@ -3,6 +3,7 @@ package libvirt
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,13 +16,15 @@ func TestKeepaliveDeath(t *testing.T) {
 	scripted(t, config, func(x script) {
 		t, s, p := x.t, x.s, x.p
 		register(t, s, p, 0)
-		for range 5 { // a peer that talks needs no ping
+		asked := time.Now()
+		for range 5 {
 			time.Sleep(1400 * time.Millisecond)
 			p.event(0, 1)
 		}
 		silent := time.Now()
-		if got := s.Stats().PingsSent; got != 0 {
-			t.Errorf("%d pings were sent to a peer that talks", got)
+		// A peer that talks is pinged once, and while it leaves that unanswered not again.
+		if h, _ := p.next(); h.Procedure != wire.ProcKeepalivePing || !time.Now().Equal(silent) {
+			t.Errorf("got %+v after %s, want a ping that was waiting", h, time.Since(silent))
 		}
 		pings := make([]time.Duration, 0, 3)
 		for range 3 {
@@ -41,10 +44,86 @@ func TestKeepaliveDeath(t *testing.T) {
 		if err := s.Err(); !errors.Is(err, ErrPeerSilent) {
 			t.Errorf("session ended with %v, want ErrPeerSilent", err)
 		}
-		if got := s.LastHeard(); !got.Equal(silent) || got.Location() != time.UTC {
-			t.Errorf("last heard at %s, want %s", got, silent.UTC())
+		if got, want := s.Sure(), asked.Add(-sureSlack); !got.Equal(want) || got.Location() != time.UTC {
+			t.Errorf("sure up to %s, want %s: the last call that was answered", got, want.UTC())
 		}
 	})
+}
+
+// TestSure holds that only the answer to a ping or a call moves Sure, and moves it to when the
+// question was sent: events that come may be old.
+func TestSure(t *testing.T) {
+	config := Config{KeepaliveInterval: 2 * time.Second, KeepaliveCount: 3}
+	scripted(t, config, func(x script) {
+		t, s, p := x.t, x.s, x.p
+		began := time.Now()
+		check := func(step string, want time.Duration) {
+			t.Helper()
+			synctest.Wait()
+			if got := s.Sure().Add(sureSlack).Sub(began); got != want {
+				t.Errorf("%s: sure up to %s, want %s", step, got, want)
+			}
+		}
+		register(t, s, p, 0)
+		check("a call", 0)
+		talk := func(times int) {
+			for range times {
+				time.Sleep(500 * time.Millisecond)
+				p.event(0, 1)
+			}
+		}
+		p.write(keepaliveFrame(wire.ProcKeepalivePong))
+		check("a pong without a ping", 0)
+		talk(3)
+		ping, _ := p.next()
+		if ping.Procedure != wire.ProcKeepalivePing {
+			t.Fatalf("got %+v, want a ping", ping)
+		}
+		sent := time.Since(began)
+		talk(10)
+		check("events", 0)
+		p.write(keepaliveFrame(wire.ProcKeepalivePong))
+		check("a pong", sent)
+		p.next() // the next ping is sent within the interval
+		if took := time.Since(began); took > 8*time.Second {
+			t.Errorf("the next ping came after %s", took)
+		}
+		done := watchAsync(t, s)
+		h, _ := p.expect(wire.ProcDomainEventDeregisterAny)
+		asked := time.Since(began)
+		time.Sleep(time.Second)
+		p.reply(h, nil)
+		wantAll(t, done)
+		check("another call", asked)
+	})
+}
+
+// TestSureness plays pings and pongs in every order of ten steps: whatever was sent up to
+// Sure's time must have been answered.
+func TestSureness(t *testing.T) {
+	for schedule := range 1 << 10 {
+		var k sureness
+		var sent []time.Time
+		pongs := 0
+		for step := range 10 {
+			if schedule>>step&1 == 0 {
+				k.pinged()
+				sent = append(sent, time.Now())
+				continue
+			}
+			k.ponged()
+			pongs = min(pongs+1, len(sent))
+			if pongs == 0 && !k.at.IsZero() || pongs > 0 && k.at.After(sent[pongs-1]) {
+				t.Fatalf("schedule %b: %d pongs, sure up to %v", schedule, pongs, k.at)
+			}
+		}
+		for range 10 { // everything is answered in the end
+			k.ponged()
+		}
+		if len(sent) > 0 && k.awaited != 0 {
+			t.Fatalf("schedule %b: a ping is still awaited", schedule)
+		}
+	}
 }
 
 func TestKeepaliveAnswered(t *testing.T) {

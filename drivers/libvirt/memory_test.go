@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/schema"
@@ -36,14 +37,14 @@ func BenchmarkIdleSession(b *testing.B) {
 	driver := libvirt.New(libvirt.Config{Name: "idle", URI: server.URI()}, libvirt.Options{
 		Dial: func(ctx context.Context) (net.Conn, error) { return server.DialContext(ctx, "", "") },
 	})
-	var sessions []*libvirt.Session
+	var sessions []drivers.Session
 	bytes, goroutines := growth(func() {
 		for range n {
-			s, err := driver.Open(b.Context(), func([]schema.Observation) {})
+			s, err := driver.Open(b.Context(), nil, func(drivers.Batch) {})
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := s.RegisterAny(b.Context(), schema.KindLifecycle, nil); err != nil {
+			if _, err := s.Watch(b.Context(), []drivers.Filter{{Kind: schema.KindLifecycle}}); err != nil {
 				b.Fatal(err)
 			}
 			sessions = append(sessions, s)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/internal/field"
@@ -38,7 +39,7 @@ func scriptedOpen(t *testing.T, config Config, options Options, test func(openin
 		config.Name = "scripted"
 		done := make(chan opened, 1)
 		go func() {
-			s, err := New(config, options).Open(t.Context(), func([]schema.Observation) {})
+			s, err := New(config, options).open(t.Context(), func(drivers.Batch) {})
 			done <- opened{s, err}
 		}()
 		test(opening{t, p, done})
@@ -195,7 +196,7 @@ func TestOpenEndsWithContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := New(Config{Name: "x"}, Options{Dial: dial}).Open(ctx, func([]schema.Observation) {})
+			_, err := New(Config{Name: "x"}, Options{Dial: dial}).open(ctx, func(drivers.Batch) {})
 			done <- err
 		}()
 		p.expect(wire.ProcAuthList)
@@ -220,7 +221,7 @@ func TestOpenWithoutDialing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := New(tt.config, tt.options).Open(t.Context(), func([]schema.Observation) {})
+			_, err := New(tt.config, tt.options).open(t.Context(), func(drivers.Batch) {})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}

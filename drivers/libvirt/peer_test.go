@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -82,10 +83,13 @@ var eventHeader = wire.Header{
 	Type: wire.TypeMessage, Serial: 1, // as libvirtd does it, whatever calls there are
 }
 
-func eventFrame(callbackID, event int32) []byte {
+func eventFrame(callbackID, event int32) []byte { return eventFrameOf(callbackID, 1, event) }
+
+// eventFrameOf is an event of the domain with a number.
+func eventFrameOf(callbackID int32, domain byte, event int32) []byte {
 	var e wire.Encoder
 	e.LifecycleMessage(wire.LifecycleMessage{
-		CallbackID: callbackID, Domain: schema.Object{UUID: schema.UUID{1}, Name: "d", ID: 1}, Event: event,
+		CallbackID: callbackID, Domain: schema.Object{UUID: schema.UUID{domain}, Name: "d", ID: 1}, Event: event,
 	})
 	return wire.AppendFrame(nil, eventHeader, e.Payload())
 }
@@ -146,7 +150,7 @@ func scripted(t *testing.T, config Config, test func(script)) {
 		var err error
 		go func() {
 			defer close(opened)
-			s, err = New(config, Options{Dial: dial}).Open(t.Context(), c.observe)
+			s, err = New(config, Options{Dial: dial}).open(t.Context(), c.take)
 		}()
 		p.welcome()
 		<-opened
@@ -160,30 +164,87 @@ func scripted(t *testing.T, config Config, test func(script)) {
 	})
 }
 
-// result is what a call in another goroutine came to.
-type result struct {
-	id  int32
-	err error
+// watched is what a Watch in another goroutine came to.
+type watched struct {
+	missing []drivers.Missing
+	err     error
 }
 
-func registerAsync(t *testing.T, s *Session) <-chan result {
-	done := make(chan result, 1)
+// all is the filter for the lifecycle events of every domain.
+var all = drivers.Filter{Kind: schema.KindLifecycle}
+
+// of returns the filter for the lifecycle events of the domain with a number.
+func of(domain byte) drivers.Filter {
+	return drivers.Filter{Kind: schema.KindLifecycle, Domain: schema.UUID{domain}}
+}
+
+func watchAsync(t *testing.T, s *Session, want ...drivers.Filter) <-chan watched {
+	done := make(chan watched, 1)
 	go func() {
-		id, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil)
-		done <- result{id, err}
+		missing, err := s.Watch(t.Context(), want)
+		done <- watched{missing, err}
 	}()
 	return done
 }
 
-// register registers a callback, which the peer gives the id.
+// wantAll wants a Watch to have brought everything into force.
+func wantAll(t *testing.T, done <-chan watched) {
+	t.Helper()
+	if got := <-done; got.err != nil || len(got.missing) > 0 {
+		t.Fatalf("Watch: %+v", got)
+	}
+}
+
+// answering watches filters, to whose registrations the peer answers with ids, and to whose
+// deregistrations it agrees. Filters in force are not asked for.
+func answering(t *testing.T, s *Session, p *peer, ids map[drivers.Filter]int32) <-chan watched {
+	t.Helper()
+	var want []drivers.Filter
+	asks := 0
+	for f := range ids {
+		want = append(want, f)
+		if _, live := s.watching.live[f]; !live {
+			asks++
+		}
+	}
+	for f := range s.watching.live {
+		if _, stays := ids[f]; !stays {
+			asks++
+		}
+	}
+	done := watchAsync(t, s, want...)
+	for range asks {
+		h, args := p.next()
+		if h.Procedure == wire.ProcDomainEventDeregisterAny {
+			p.reply(h, nil)
+			continue
+		}
+		p.reply(h, int32Reply(ids[filterOf(t, h, args)]))
+	}
+	return done
+}
+
+// filterOf returns the filter that a registration is for.
+func filterOf(t *testing.T, h wire.Header, args []byte) drivers.Filter {
+	t.Helper()
+	d := wire.NewDecoder(args)
+	f := drivers.Filter{Kind: schema.KindOf(schema.FamilyDomain, d.Int32())}
+	if d.Bool() {
+		f.Domain = d.Domain().UUID
+	}
+	if h.Procedure != wire.ProcDomainEventRegisterAny || d.Err() != nil {
+		t.Fatalf("got %+v with %x, want a registration", h, args)
+	}
+	return f
+}
+
+// register brings the filter for all domains into force, whose callback the peer gives the id.
 func register(t *testing.T, s *Session, p *peer, id int32) {
 	t.Helper()
-	done := registerAsync(t, s)
+	done := watchAsync(t, s, all)
 	h, _ := p.expect(wire.ProcDomainEventRegisterAny)
 	p.reply(h, int32Reply(id))
-	if got := <-done; got != (result{id, nil}) {
-		t.Fatalf("register: %+v, want id %d", got, id)
-	}
+	wantAll(t, done)
 }
 
 // settled returns what was observed once everything has come to rest.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
@@ -55,12 +56,12 @@ func (s *Session) route(h wire.Header, payload []byte) error {
 	return nil
 }
 
-// flush hands the batch to the handler and keeps its memory, which maxBatch bounds.
+// flush delivers the batch and keeps its memory, which maxBatch bounds.
 func (s *Session) flush() {
 	if len(s.batch) == 0 {
 		return
 	}
-	s.observe(s.batch)
+	s.out(drivers.Batch{Observations: s.batch})
 	s.count.events.Add(uint64(len(s.batch)))
 	clear(s.batch) // idle sessions keep no names alive
 	s.batch = s.batch[:0]

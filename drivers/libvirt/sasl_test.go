@@ -6,10 +6,10 @@ import (
 	"net"
 	"testing"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 	"github.com/virtcast/virtcast/drivers/libvirt/transport"
 	"github.com/virtcast/virtcast/e2e/lab"
-	"github.com/virtcast/virtcast/schema"
 )
 
 // TestLibvirtdSASL logs in to a real libvirtd over TLS.
@@ -38,7 +38,7 @@ func TestLibvirtdSASL(t *testing.T) {
 				return sasl.Choose([]string{tt.mechanism}, sasl.Credentials{Username: "fred", Password: tt.password}, true)
 			}
 			s, err := New(Config{Name: "tls", URI: uri.OpenName()}, Options{Dial: dial, SASL: choose}).
-				Open(t.Context(), newCollector().observe)
+				open(t.Context(), newCollector().take)
 			if tt.is != nil {
 				var own *Error
 				if !errors.As(err, &own) || own.Hint == "" || !tt.is(err) {
@@ -49,8 +49,8 @@ func TestLibvirtdSASL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil); err != nil {
-				t.Error(err)
+			if missing, err := s.Watch(t.Context(), []drivers.Filter{all}); err != nil || len(missing) > 0 {
+				t.Error(missing, err)
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
@@ -58,7 +58,7 @@ func TestLibvirtdSASL(t *testing.T) {
 		})
 	}
 	t.Run("no login", func(t *testing.T) {
-		_, err := New(Config{Name: "tls", URI: uri.OpenName()}, Options{Dial: dial}).Open(t.Context(), newCollector().observe)
+		_, err := New(Config{Name: "tls", URI: uri.OpenName()}, Options{Dial: dial}).open(t.Context(), newCollector().take)
 		if err == nil {
 			t.Error("opened without a login")
 		}

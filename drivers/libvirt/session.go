@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -16,28 +17,31 @@ import (
 const (
 	// maxCalls is how many calls may be unanswered; libvirtd's max_client_requests is 5.
 	maxCalls = 4
-	// maxBatch is the most observations that the handler is given at once, and so what a
-	// session keeps room for (9 KB) from its first event on.
+	// maxBatch is the most observations in one batch, and so what a session keeps room for
+	// (12 KB) from its first event on.
 	maxBatch = 64
-	// maxHeld is how many events may wait for the answer to a registration: some 2 MB, and
-	// since names are cut at maxName, 20 MB at worst.
-	maxHeld = 16384
+	// maxHeld is how many bytes of events may wait for the answer to a registration.
+	maxHeld = 8 << 20
+	// sureSlack is how long an event may take inside the daemon: from when it happened to
+	// when it stands in the stream, before what the daemon answers to us then.
+	sureSlack = time.Second
 	// closeTimeout bounds the goodbye of Close.
 	closeTimeout = 500 * time.Millisecond
 )
 
 // Session is one open connection to a daemon. Its methods may be called by several
-// goroutines, but not by the handler.
+// goroutines, but not by the function that takes the batches.
 type Session struct {
-	config  Config
-	log     *slog.Logger
-	conn    *timedConn
-	observe func([]schema.Observation)
-	count   counters
+	config Config
+	log    *slog.Logger
+	conn   *timedConn
+	out    func(drivers.Batch)
+	count  counters
 
-	// slots holds a token for each unanswered call, out the frames of those not yet written.
-	slots chan struct{}
-	out   chan []byte
+	// slots holds a token for each unanswered call, outgoing the frames of those not yet
+	// written.
+	slots    chan struct{}
+	outgoing chan []byte
 	// ping and pong ask the writer for one frame each; asking twice before it is
 	// written asks once.
 	ping, pong chan struct{}
@@ -49,6 +53,8 @@ type Session struct {
 	done   chan struct{} // closed when nothing runs any more
 	ticks  sync.WaitGroup
 
+	watching watching
+
 	// mu guards what follows.
 	mu          sync.Mutex
 	closing     bool
@@ -57,19 +63,23 @@ type Session struct {
 	serial      uint32
 	pending     map[uint32]*pendingCall
 	callbacks   map[callback]schema.Kind
-	registering int // registrations without an answer whose callers still wait
+	former      map[callback]struct{} // callbacks that have ended lately
+	registering int                   // registrations without an answer whose callers still wait
+	duplicates  *duplicates           // nil unless callbacks change over
 	connection  *schema.Connection
 	hypervisor  Hypervisor
 	keepalive   *time.Timer
 	lastAtTick  int64 // conn.last when the keepalive last looked
 	unanswered  int   // pings since then
+	sure        sureness
 
 	// The reader owns what follows.
 	frames  *wire.Reader
 	decoder eventDecoder
 	batch   []schema.Observation
-	held    []heldEvent
-	maxHeld int
+	held    []heldItem
+	// heldBytes is what held takes, heldLimit its bound.
+	heldBytes, heldLimit int
 }
 
 // Hypervisor is what the daemon says of itself besides its identity.
@@ -80,7 +90,7 @@ type Hypervisor struct {
 	LibVersion uint64
 }
 
-func newSession(conn net.Conn, config Config, options Options, observe func([]schema.Observation)) *Session {
+func newSession(conn net.Conn, config Config, options Options, out func(drivers.Batch)) *Session {
 	log := options.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -90,9 +100,9 @@ func newSession(conn net.Conn, config Config, options Options, observe func([]sc
 		config:    config,
 		log:       log,
 		conn:      timed,
-		observe:   observe,
+		out:       out,
 		slots:     make(chan struct{}, maxCalls),
-		out:       make(chan []byte, maxCalls),
+		outgoing:  make(chan []byte, maxCalls),
 		ping:      make(chan struct{}, 1),
 		pong:      make(chan struct{}, 1),
 		ending:    make(chan struct{}),
@@ -101,9 +111,11 @@ func newSession(conn net.Conn, config Config, options Options, observe func([]sc
 		pending:   make(map[uint32]*pendingCall),
 		callbacks: make(map[callback]schema.Kind),
 		frames:    wire.NewReader(timed),
-		maxHeld:   maxHeld,
+		heldLimit: maxHeld,
 	}
 }
+
+var _ drivers.Session = (*Session)(nil)
 
 // start starts the two goroutines; the reader closes done as its last act.
 func (s *Session) start() {
@@ -144,15 +156,8 @@ func (s *Session) Connection() *schema.Connection {
 	return s.connection
 }
 
-// LastHeard returns when bytes last came from the daemon, in UTC; zero for never. It may be
-// called at any time, also after the session has ended.
-func (s *Session) LastHeard() time.Time {
-	heard := s.conn.heard.Load()
-	if heard == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, heard).UTC()
-}
+// Resumed returns false: libvirt keeps no history.
+func (s *Session) Resumed() bool { return false }
 
 // Hypervisor returns what the daemon said of itself when the session was opened.
 func (s *Session) Hypervisor() Hypervisor {
@@ -210,9 +215,7 @@ type timedConn struct {
 	epoch time.Time
 	// last is when Read last returned bytes, as monotonic nanoseconds since epoch.
 	last atomic.Int64
-	// heard is the same by the wall clock, as nanoseconds since 1970; 0 for never.
-	heard atomic.Int64
-	// at is heard in UTC, for the reader, which owns it.
+	// at is the same by the wall clock, in UTC. The reader owns it.
 	at time.Time
 }
 
@@ -223,7 +226,6 @@ func (c *timedConn) Read(b []byte) (int, error) {
 	if n > 0 {
 		now := time.Now()
 		c.last.Store(int64(now.Sub(c.epoch)))
-		c.heard.Store(now.UnixNano())
 		c.at = now.UTC().Round(0)
 	}
 	return n, err

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
-	"github.com/virtcast/virtcast/schema"
 )
 
 func wantEvents(t *testing.T, c *collector, want ...string) {
@@ -24,21 +24,19 @@ func wantEvents(t *testing.T, c *collector, want ...string) {
 func TestEventsBeforeReply(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
-		register(t, s, p, 0)
+		wantAll(t, answering(t, s, p, map[drivers.Filter]int32{of(1): 0}))
 		p.event(0, 1)
-		done := registerAsync(t, s)
+		done := watchAsync(t, s, of(1), of(2))
 		h, _ := p.expect(wire.ProcDomainEventRegisterAny)
 		p.event(0, 2)
 		p.event(5, 3) // whose id nobody knows yet
 		p.event(0, 4) // known, but behind it
 		p.event(5, 5)
-		wantEvents(t, c, "d 1/0 cb 0", "d 2/0 cb 0")
+		wantEvents(t, c, "d 1/0", "d 2/0")
 		p.reply(h, int32Reply(5))
-		if got := <-done; got != (result{5, nil}) {
-			t.Errorf("register: %+v", got)
-		}
+		wantAll(t, done)
 		p.event(5, 6)
-		wantEvents(t, c, "d 1/0 cb 0", "d 2/0 cb 0", "d 3/0 cb 5", "d 4/0 cb 0", "d 5/0 cb 5", "d 6/0 cb 5")
+		wantEvents(t, c, "d 1/0", "d 2/0", "d 3/0", "d 4/0", "d 5/0", "d 6/0")
 		if got := s.Stats(); got.Stale != 0 || got.Events != 6 {
 			t.Errorf("stats = %+v", got)
 		}
@@ -48,13 +46,17 @@ func TestEventsBeforeReply(t *testing.T) {
 func TestEventsBeforeRefusal(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
-		register(t, s, p, 0)
-		done := registerAsync(t, s)
+		wantAll(t, answering(t, s, p, map[drivers.Filter]int32{of(1): 0}))
+		done := watchAsync(t, s, of(1), of(2))
 		h, _ := p.expect(wire.ProcDomainEventRegisterAny)
 		p.event(9, 1)
 		p.event(0, 2)
 		p.refuse(h, wire.CodeNoSupport)
-		err := (<-done).err
+		got := <-done
+		if got.err != nil || len(got.missing) != 1 || got.missing[0].Filter != of(2) {
+			t.Fatalf("Watch: %+v, want the second filter missing", got)
+		}
+		err := got.missing[0].Err
 		if !errors.Is(err, ErrUnsupported) || !IsUnsupported(err) {
 			t.Errorf("err = %v, want ErrUnsupported", err)
 		}
@@ -62,7 +64,7 @@ func TestEventsBeforeRefusal(t *testing.T) {
 		if !errors.As(err, &own) || !own.Permanent() || own.Connection != "scripted" {
 			t.Errorf("err = %#v, want a permanent *Error of the connection", err)
 		}
-		wantEvents(t, c, "d 2/0 cb 0")
+		wantEvents(t, c, "d 2/0")
 		if got := s.Stats().Stale; got != 1 {
 			t.Errorf("stale = %d, want 1", got)
 		}
@@ -74,8 +76,8 @@ func TestEventsBeforeRefusal(t *testing.T) {
 func TestEventsBehindLostRegistration(t *testing.T) {
 	scripted(t, Config{CallTimeout: time.Second}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
-		register(t, s, p, 0)
-		done := registerAsync(t, s)
+		wantAll(t, answering(t, s, p, map[drivers.Filter]int32{of(1): 0}))
+		done := watchAsync(t, s, of(1), of(2))
 		late, _ := p.expect(wire.ProcDomainEventRegisterAny)
 		p.event(5, 1)
 		p.event(0, 2)
@@ -88,7 +90,7 @@ func TestEventsBehindLostRegistration(t *testing.T) {
 			t.Fatalf("got %+v, want a ping", ping)
 		}
 		p.write(keepaliveFrame(wire.ProcKeepalivePong))
-		wantEvents(t, c, "d 2/0 cb 0")
+		wantEvents(t, c, "d 2/0")
 		p.reply(late, int32Reply(5))
 		h, args := p.expect(wire.ProcDomainEventDeregisterAny)
 		if d := wire.NewDecoder(args); d.Int32() != 5 {
@@ -96,9 +98,9 @@ func TestEventsBehindLostRegistration(t *testing.T) {
 		}
 		p.event(5, 3)
 		p.reply(h, nil)
-		register(t, s, p, 6)
+		wantAll(t, answering(t, s, p, map[drivers.Filter]int32{of(1): 0, of(2): 6}))
 		p.event(6, 4)
-		wantEvents(t, c, "d 2/0 cb 0", "d 4/0 cb 6")
+		wantEvents(t, c, "d 2/0", "d 4/0")
 		if got := s.Stats(); got.Late != 2 || got.Stale != 2 || len(s.slots) != 0 {
 			t.Errorf("stats = %+v, %d slots taken", got, len(s.slots))
 		}
@@ -108,8 +110,8 @@ func TestEventsBehindLostRegistration(t *testing.T) {
 func TestHeldOverflow(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p := x.t, x.s, x.p
-		s.maxHeld = 3
-		done := registerAsync(t, s)
+		s.heldLimit = 3 * 200
+		done := watchAsync(t, s, all)
 		p.expect(wire.ProcDomainEventRegisterAny)
 		for range 4 {
 			p.event(5, 1)
@@ -120,48 +122,6 @@ func TestHeldOverflow(t *testing.T) {
 		}
 		if err := (<-done).err; !errors.Is(err, ErrClosed) || !errors.Is(err, ErrOverflow) {
 			t.Errorf("register: %v, want both causes", err)
-		}
-	})
-}
-
-func TestDeregister(t *testing.T) {
-	scripted(t, Config{}, func(x script) {
-		t, s, p, c := x.t, x.s, x.p, x.c
-		register(t, s, p, 3)
-		if err := s.DeregisterAny(t.Context(), schema.KindLifecycle, 4); !errors.Is(err, ErrNotRegistered) {
-			t.Errorf("unknown id: %v, want ErrNotRegistered", err)
-		}
-		if err := s.DeregisterAny(t.Context(), schema.KindOf(schema.FamilyDomain, 1), 3); !errors.Is(err, ErrNotRegistered) {
-			t.Errorf("id of another kind: %v, want ErrNotRegistered", err)
-		}
-		done := make(chan error, 1)
-		go func() { done <- s.DeregisterAny(t.Context(), schema.KindLifecycle, 3) }()
-		h, _ := p.expect(wire.ProcDomainEventDeregisterAny)
-		p.event(3, 1)
-		p.reply(h, nil)
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		p.event(3, 2)
-		wantEvents(t, c, "d 1/0 cb 3")
-		if err := s.DeregisterAny(t.Context(), schema.KindLifecycle, 3); !errors.Is(err, ErrNotRegistered) {
-			t.Errorf("twice: %v, want ErrNotRegistered", err)
-		}
-		if got := s.Stats().Stale; got != 1 {
-			t.Errorf("stale = %d, want 1", got)
-		}
-	})
-}
-
-func TestUnknownKind(t *testing.T) {
-	scripted(t, Config{}, func(x script) {
-		t, s := x.t, x.s
-		for _, kind := range []schema.Kind{
-			schema.KindOf(schema.FamilyDomain, 99), schema.KindOf(schema.FamilyNetwork, 0), schema.KindGap,
-		} {
-			if _, err := s.RegisterAny(t.Context(), kind, nil); !errors.Is(err, ErrUnsupported) {
-				t.Errorf("kind %s: %v, want ErrUnsupported", kind, err)
-			}
 		}
 	})
 }
@@ -237,7 +197,7 @@ func TestClose(t *testing.T) {
 		done := make(chan error, 2)
 		go func() { done <- s.Close() }()
 		h, _ := p.expect(wire.ProcConnectClose)
-		go func() { _, err := s.Domains(t.Context()); done <- err }()
+		go func() { done <- s.List(t.Context()) }()
 		p.event(0, 1)
 		p.reply(h, nil)
 		_ = p.conn.Close()
@@ -258,10 +218,10 @@ func TestClose(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Errorf("second close: %v", err)
 		}
-		if _, err := s.RegisterAny(t.Context(), schema.KindLifecycle, nil); !errors.Is(err, ErrClosed) {
-			t.Errorf("register after close: %v, want ErrClosed", err)
+		if _, err := s.Watch(t.Context(), []drivers.Filter{all}); !errors.Is(err, ErrClosed) {
+			t.Errorf("watch after close: %v, want ErrClosed", err)
 		}
-		wantEvents(t, c, "d 1/0 cb 0")
+		wantEvents(t, c, "d 1/0")
 	})
 }
 
@@ -283,7 +243,7 @@ func TestBatches(t *testing.T) {
 		t, s, p, c := x.t, x.s, x.p, x.c
 		register(t, s, p, 0)
 		var sizes []int
-		s.observe = func(batch []schema.Observation) { sizes = append(sizes, len(batch)); c.observe(batch) }
+		s.out = func(batch drivers.Batch) { sizes = append(sizes, len(batch.Observations)); c.take(batch) }
 		burst := make([]byte, 0, 500*len(eventFrame(0, 0)))
 		for i := range int32(500) {
 			burst = append(burst, eventFrame(0, i)...)

@@ -11,7 +11,7 @@ import (
 type Stats struct {
 	// Frames is how many whole frames were read.
 	Frames uint64
-	// Events is how many observations the handler was given.
+	// Events is how many observations were delivered.
 	Events uint64
 	// Unknown is how many frames were skipped since their program, version, type,
 	// procedure or serial means nothing here.
@@ -20,6 +20,9 @@ type Stats struct {
 	Undecodable uint64
 	// Stale is how many events were skipped since their callback is gone.
 	Stale uint64
+	// Duplicates is how many events were dropped since they came by two callbacks, while
+	// these changed over.
+	Duplicates uint64
 	// Late is how many replies came after their caller had given up.
 	Late uint64
 	// PingsSent and PingsReceived count keepalives that were written and read.
@@ -27,7 +30,7 @@ type Stats struct {
 }
 
 type counters struct {
-	frames, events, unknown, undecodable, stale, late, pingsSent, pingsReceived atomic.Uint64
+	frames, events, unknown, undecodable, stale, duplicates, late, pingsSent, pingsReceived atomic.Uint64
 }
 
 // Stats returns the counters as they stand. It may be called at any time.
@@ -38,6 +41,7 @@ func (s *Session) Stats() Stats {
 		Unknown:       s.count.unknown.Load(),
 		Undecodable:   s.count.undecodable.Load(),
 		Stale:         s.count.stale.Load(),
+		Duplicates:    s.count.duplicates.Load(),
 		Late:          s.count.late.Load(),
 		PingsSent:     s.count.pingsSent.Load(),
 		PingsReceived: s.count.pingsReceived.Load(),

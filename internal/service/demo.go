@@ -6,14 +6,14 @@ import (
 	"net"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
 	"github.com/virtcast/virtcast/internal/config"
-	"github.com/virtcast/virtcast/registry"
 )
 
-// demo is a simulated hypervisor in this process, whose domains live through a scenario. The
-// driver that watches it is the real one.
+// demo is a simulated hypervisor in this process, whose domains live through a scenario.
+// The driver that watches it is the real one.
 type demo struct{ server *libvirttest.Server }
 
 func newDemo() *demo {
@@ -27,7 +27,7 @@ func (d *demo) connection() config.Connection {
 
 // drivers makes libvirt's driver with a dialler that reaches the server.
 func (d *demo) drivers(log *slog.Logger) Drivers {
-	return func(c config.Connection) (registry.Driver, error) {
+	return func(c config.Connection) (drivers.Driver, error) {
 		driver, err := libvirt.NewFromURI(c.Name, c.URI, func(_ *libvirt.Config, options *libvirt.Options) {
 			options.Dial = func(ctx context.Context) (net.Conn, error) { return d.server.DialContext(ctx, "", "") }
 			options.Log = log
@@ -35,7 +35,7 @@ func (d *demo) drivers(log *slog.Logger) Drivers {
 		if err != nil {
 			return nil, err
 		}
-		return registry.DriverOf(driver.Open), nil
+		return driver, nil
 	}
 }
 

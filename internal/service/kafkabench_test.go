@@ -14,13 +14,15 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// benchDeliver is how many events the bare sink gets at a time: about as many as a pump brings when there is a backlog.
+// benchDeliver is how many events the bare sink gets at a time: about as many as a pump
+// brings when there is a backlog.
 const benchDeliver = 5000
 
-// BenchmarkEndToEndKafka brings events from a firehose, which is a libvirtd's protocol on a unix socket, through the driver, the
-// registry, the journal with its fsyncs and the sink to a real broker, and compares with the bare sink, which
-// gets the same events from memory. They take turns in one run. "ratio" is virtcast's rate over the bare sink's, the median of the
-// rounds; "deliver" is how many events the pump brought at a time.
+// BenchmarkEndToEndKafka brings events from a firehose, which is a libvirtd's protocol on
+// a unix socket, through the driver, the registry, the journal with its fsyncs and the
+// sink to a real broker, and compares with the bare sink, which gets the same events from
+// memory. They take turns in one run. "ratio" is virtcast's rate over the bare sink's,
+// the median of the rounds; "deliver" is how many events the pump brought at a time.
 func BenchmarkEndToEndKafka(b *testing.B) {
 	cluster := lab.Kafka(b, lab.KafkaOptions{HeapMB: 768, Config: []string{
 		// What is measured is written once and never read: it shall not fill the disk.

@@ -6,8 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/internal/config"
-	"github.com/virtcast/virtcast/schema"
 )
 
 // probeTimeout bounds the look for a hypervisor on this machine.
@@ -16,8 +16,8 @@ const probeTimeout = 3 * time.Second
 // sessionName is the connection of a user's own libvirt.
 const sessionName = "session"
 
-// localCandidates are what may be on this machine: LIBVIRT_DEFAULT_URI where it is set, else
-// the usual ones, in this order.
+// localCandidates are what may be on this machine: LIBVIRT_DEFAULT_URI where it is set,
+// else the usual ones, in this order.
 func localCandidates() []config.Connection {
 	if uri := os.Getenv("LIBVIRT_DEFAULT_URI"); uri != "" {
 		return []config.Connection{{Name: "local", URI: uri}}
@@ -35,16 +35,16 @@ func localConnections(ctx context.Context) []config.Connection {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var found []config.Connection
-	drivers := DriversByURI(slog.New(slog.DiscardHandler))
+	driverOf := DriversByURI(slog.New(slog.DiscardHandler))
 	for _, candidate := range localCandidates() {
 		if candidate.Name == sessionName && os.Geteuid() == 0 {
 			continue // For root libvirt has one daemon: its session is what the system has already.
 		}
-		driver, err := drivers(candidate)
+		driver, err := driverOf(candidate)
 		if err != nil {
 			continue
 		}
-		session, err := driver.Open(ctx, func([]schema.Observation) {})
+		session, err := driver.Open(ctx, nil, func(drivers.Batch) {})
 		if err != nil {
 			continue
 		}

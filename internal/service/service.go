@@ -79,8 +79,8 @@ func New(c *config.Config, opts Options) (*Service, error) {
 	return s, nil
 }
 
-// OpenJournal opens the journal of a data directory, and so makes sure that no other process
-// uses it.
+// OpenJournal opens the journal of a data directory, and so makes sure that no other
+// process uses it.
 func OpenJournal(c *config.Config, log *slog.Logger) (*journal.Journal, error) {
 	j, err := journal.Open(journalDir(c), journal.Options{MaxBytes: c.Journal.Bytes(), Logger: log})
 	if err != nil {
@@ -97,6 +97,14 @@ func dataDirHints() fault.Hints {
 
 // journalDir is where the journal of a configuration is.
 func journalDir(c *config.Config) string { return filepath.Join(c.DataDir, "journal") }
+
+// record makes a batch durable. Its position is not: the bridge does not keep positions yet.
+func (s *Service) record(ctx context.Context, batch schema.MatchedBatch) error {
+	if len(batch.Matched) == 0 {
+		return nil
+	}
+	return s.bridge.Record(ctx, batch.Matched)
+}
 
 // wire makes the sinks first: a cursor must exist before anything is recorded, and those of
 // former sinks are dropped before the bridge reads the journal.
@@ -116,7 +124,7 @@ func (s *Service) wire(opts Options) error {
 	if s.bridge, err = bridge.New(s.journal, bridge.Options{Logger: s.log, Registerer: s.metrics}); err != nil {
 		return err
 	}
-	s.registry = registry.New(registry.Options{Record: s.bridge.Record, Logger: s.log, Registerer: s.metrics})
+	s.registry = registry.New(registry.Options{Record: s.record, Logger: s.log, Registerer: s.metrics})
 	for _, sink := range s.sinks {
 		if err := s.attach(sink); err != nil {
 			return err
@@ -199,7 +207,8 @@ func (s *Service) addConnection(c config.Connection, drivers Drivers) error {
 	return s.registry.AddConnection(registry.Connection{Name: c.Name, Driver: driver})
 }
 
-// Registry returns the registry: for registrations and callbacks beside the configured ones.
+// Registry returns the registry: for registrations and callbacks beside the configured
+// ones.
 func (s *Service) Registry() *registry.Registry { return s.registry }
 
 // Connection returns what the connection of that name has done, and whether there is one.

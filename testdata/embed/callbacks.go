@@ -17,7 +17,7 @@ func main() {
 		log.Fatal(err)
 	}
 	r := registry.New(registry.Options{})
-	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: registry.DriverOf(driver.Open)}); err != nil {
+	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
 		log.Fatal(err)
 	}
 	_, err = r.RegisterAny(registry.Registration{

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/virtcast/virtcast/schema"
@@ -21,6 +22,10 @@ const (
 	CodeAccessDenied    int32 = 88
 	CodeAuthUnavailable int32 = 94
 )
+
+// MaxErrorText is the longest text that is kept of a [RemoteError], in bytes. The protocol
+// allows 4 MiB.
+const MaxErrorText = 1024
 
 // RemoteError is remote_error, the payload of a reply with [StatusError], without
 // the network that it may name. The zero value of a string stands for NULL too.
@@ -45,20 +50,31 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("%s (code %d)", message, e.Code)
 }
 
-// RemoteError reads a remote_error. What follows int2 (the network) is not read.
+// RemoteError reads a remote_error, and cuts its texts at [MaxErrorText]. What follows int2 (the network) is not read.
 func (d *Decoder) RemoteError() *RemoteError {
 	e := &RemoteError{Code: d.Int32(), Domain: d.Int32()}
-	e.Message, _ = d.OptionalString()
+	e.Message = d.optionalText()
 	e.Level = d.Int32()
 	if d.Bool() {
 		object := d.Domain()
 		e.Object = &object
 	}
-	e.Str1, _ = d.OptionalString()
-	e.Str2, _ = d.OptionalString()
-	e.Str3, _ = d.OptionalString()
+	e.Str1, e.Str2, e.Str3 = d.optionalText(), d.optionalText(), d.optionalText()
 	e.Int1, e.Int2 = d.Int32(), d.Int32()
 	return e
+}
+
+// optionalText reads an optional string and cuts it at [MaxErrorText]: it is written to logs.
+func (d *Decoder) optionalText() string {
+	if !d.Bool() {
+		return ""
+	}
+	b := d.Bytes()
+	if len(b) <= MaxErrorText {
+		return string(b)
+	}
+	const mark = "…"
+	return string(bytes.ToValidUTF8(b[:MaxErrorText-len(mark)], nil)) + mark
 }
 
 // RemoteError appends a remote_error that names no network. Empty strings are

@@ -12,19 +12,30 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// domainsAsync lists domains; the result comes on the channel.
-func domainsAsync(ctx context.Context, s *Session) <-chan listed {
-	done := make(chan listed, 1)
-	go func() {
-		domains, err := s.Domains(ctx)
-		done <- listed{domains, err}
-	}()
+// listAsync lists domains; the result comes on the channel.
+func listAsync(ctx context.Context, s *Session) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- s.List(ctx) }()
 	return done
 }
 
-type listed struct {
-	domains []schema.ListedDomain
-	err     error
+// wantListings compares what was listed; only the first listing may be complete.
+func wantListings(t *testing.T, c *collector, want ...[]schema.ListedDomain) {
+	t.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got := [][]schema.ListedDomain{}
+	for i, l := range c.listings {
+		got = append(got, l.Domains)
+		if l.Complete != (i == 0) {
+			t.Errorf("listing %d: complete is %v", i, l.Complete)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("listings (-want +got):\n%s", diff)
+	}
+	c.listings, c.places = nil, nil
 }
 
 func testDomain(i int) schema.Object {
@@ -33,8 +44,8 @@ func testDomain(i int) schema.Object {
 
 func TestDomainsInBulk(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
-		t, s, p := x.t, x.s, x.p
-		done := domainsAsync(t.Context(), s)
+		t, s, p, c := x.t, x.s, x.p, x.c
+		done := listAsync(t.Context(), s)
 		h, args := p.expect(wire.ProcConnectGetAllDomainStats)
 		d := wire.NewDecoder(args)
 		if d.Uint32() != 0 || d.Uint32() != wire.StatsState || d.Uint32() != wire.StatsNoWait || d.Rest() != 0 {
@@ -58,15 +69,17 @@ func TestDomainsInBulk(t *testing.T) {
 			t.Errorf("asked for the state with %x", args)
 		}
 		p.reply(h, func(e *wire.Encoder) { e.Int32(3); e.Int32(7) })
-		got := <-done
-		want := []schema.ListedDomain{
-			{Object: testDomain(0), State: 1, Reason: 5},
-			{Object: testDomain(2), State: 99},
-			{Object: testDomain(1), State: 3, Reason: 7},
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
-		if diff := cmp.Diff(want, got.domains); diff != "" || got.err != nil {
-			t.Errorf("%v, domains (-want +got):\n%s", got.err, diff)
-		}
+		wantListings(t, c,
+			[]schema.ListedDomain{
+				{Object: testDomain(0), State: 1, Reason: 5},
+				{Object: testDomain(1)},
+				{Object: testDomain(2), State: 99},
+			},
+			[]schema.ListedDomain{{Object: testDomain(1), State: 3, Reason: 7}},
+		)
 	})
 }
 
@@ -74,10 +87,10 @@ func TestDomainsInBulk(t *testing.T) {
 // out at a time, answers come out of order, and a domain goes away meanwhile.
 func TestDomainsOneByOne(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
-		t, s, p := x.t, x.s, x.p
+		t, s, p, c := x.t, x.s, x.p, x.c
 		const n = 10
 		for round := range 2 {
-			done := domainsAsync(t.Context(), s)
+			done := listAsync(t.Context(), s)
 			if round == 0 {
 				h, _ := p.expect(wire.ProcConnectGetAllDomainStats)
 				p.refuse(h, wire.CodeNoSupport)
@@ -95,6 +108,7 @@ func TestDomainsOneByOne(t *testing.T) {
 				domain schema.Object
 			}
 			var out []call
+			var answered []int
 			for asked := 0; asked < n || len(out) > 0; {
 				if asked < n && len(out) < maxCalls {
 					h, args := p.expect(wire.ProcDomainGetState)
@@ -112,19 +126,22 @@ func TestDomainsOneByOne(t *testing.T) {
 				if last.domain == testDomain(3) {
 					p.refuse(last.header, wire.CodeNoDomain)
 				} else {
-					p.reply(last.header, func(e *wire.Encoder) { e.Int32(last.domain.ID); e.Int32(0) })
+					p.reply(last.header, func(e *wire.Encoder) { e.Int32(last.domain.ID + 1); e.Int32(0) })
+					answered = append(answered, int(last.domain.ID))
 				}
 			}
-			got := <-done
-			var want []schema.ListedDomain
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+			bare := []schema.ListedDomain{}
 			for i := range n {
-				if i != 3 {
-					want = append(want, schema.ListedDomain{Object: testDomain(i), State: int32(i)})
-				}
+				bare = append(bare, schema.ListedDomain{Object: testDomain(i)})
 			}
-			if diff := cmp.Diff(want, got.domains); diff != "" || got.err != nil {
-				t.Errorf("%v, domains (-want +got):\n%s", got.err, diff)
+			want := [][]schema.ListedDomain{bare}
+			for _, i := range answered {
+				want = append(want, []schema.ListedDomain{{Object: testDomain(i), State: int32(i) + 1}})
 			}
+			wantListings(t, c, want...)
 		}
 	})
 }
@@ -162,10 +179,10 @@ func TestDomainsFail(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			scripted(t, Config{}, func(x script) {
 				t, s, p := x.t, x.s, x.p
-				done := domainsAsync(t.Context(), s)
+				done := listAsync(t.Context(), s)
 				tt.act(p)
-				if got := <-done; got.err == nil || got.domains != nil || code(got.err) != tt.code {
-					t.Errorf("got %v, %v; want code %d", got.domains, got.err, tt.code)
+				if err := <-done; err == nil || code(err) != tt.code {
+					t.Errorf("got %v; want code %d", err, tt.code)
 				}
 			})
 		})
@@ -174,12 +191,13 @@ func TestDomainsFail(t *testing.T) {
 
 func TestNoDomains(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
-		t, s, p := x.t, x.s, x.p
-		done := domainsAsync(t.Context(), s)
+		t, s, p, c := x.t, x.s, x.p, x.c
+		done := listAsync(t.Context(), s)
 		h, _ := p.expect(wire.ProcConnectGetAllDomainStats)
 		p.reply(h, func(e *wire.Encoder) { e.Uint32(0) })
-		if got := <-done; got.err != nil || len(got.domains) != 0 {
-			t.Errorf("got %v, %v; want none", got.domains, got.err)
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
+		wantListings(t, c, []schema.ListedDomain{})
 	})
 }

@@ -170,7 +170,7 @@ func (s *Service) attach(sink attachedSink) error {
 	if sink.store == nil {
 		return nil
 	}
-	return s.bridge.AddState(sink.Name, sink.store, func(connection string, domain schema.UUID) bool {
+	return s.bridge.AddStateStore(sink.Name, sink.store, func(connection string, domain schema.UUID) bool {
 		return s.registry.SendsTo(sink.Name, connection, domain)
 	})
 }

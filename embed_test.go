@@ -24,8 +24,8 @@ const embedPatience = 4 * time.Minute
 // mostLines is how many lines an embedding main function may need.
 const mostLines = 25
 
-// TestEmbed holds that a program of another module can watch a hypervisor in a few lines: it
-// is compiled against this checkout, and run against a libvirtd in this process.
+// TestEmbed holds that a program of another module can watch a hypervisor in a few lines:
+// it is compiled against this checkout, and run against a libvirtd in this process.
 func TestEmbed(t *testing.T) {
 	const source = "testdata/embed/callbacks.go"
 	text, err := os.ReadFile(source)
@@ -62,8 +62,8 @@ func TestEmbed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Events before the program's callbacks are registered are nobody's: start and stop the
-	// domain until the program prints one.
+	// The program misses what happens before its callbacks are registered: start and stop
+	// the domain until it prints an event.
 	lines := bufio.NewScanner(out)
 	seen := make(chan string, 1)
 	go func() {

@@ -20,8 +20,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/jsonl"
 )
 
-// Watch a hypervisor with callbacks only: nothing is recorded, nothing is published. Put the
-// URI of yours in the place of host.uri, such as qemu:///system.
+// Watch a hypervisor with callbacks only: nothing is recorded, nothing is published. Put
+// the URI of yours in the place of host.uri, such as qemu:///system.
 func Example_callbacks() {
 	host := startHost()
 	defer host.close()
@@ -53,8 +53,8 @@ func Example_callbacks() {
 	// web-1 stopped destroyed
 }
 
-// Bridge a hypervisor to a sink: each event is on disk before the sink gets it. The sinks in
-// sinks/nats and sinks/kafka are made and added in the same way.
+// Bridge a hypervisor to a sink: each event is on disk before the sink gets it. The sinks
+// in sinks/nats and sinks/kafka are made and added in the same way.
 func Example_bridge() {
 	host := startHost()
 	defer host.close()
@@ -116,8 +116,8 @@ func (h *host) close() {
 	}
 }
 
-// liveWhile runs run. When the registry has its callbacks, a domain lives and dies, and when
-// its events have been counted, run is stopped.
+// liveWhile runs run. When the registry has its callbacks, a domain lives and dies, and
+// when its events have been counted, run is stopped.
 func (h *host) liveWhile(r *registry.Registry, run func(context.Context) error) error {
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()

@@ -13,10 +13,10 @@ import (
 // (registry.Options.Record is b.Record).
 //
 // When ctx ends, the registry closes its sessions first and records what they have read.
-// Then the bridge delivers what is in the journal, for up to its drain timeout: stopped any
-// earlier, it would refuse what the registry still has. The rest stays in the journal for
-// the next start. Run returns when all goroutines of both have ended: nil, or what one of
-// them failed with.
+// Then the bridge delivers what is in the journal, for up to its drain timeout: stopped
+// any earlier, it would refuse what the registry still has. The rest stays in the journal
+// for the next start. Run returns when all goroutines of both have ended: nil, or what
+// one of them failed with.
 func Run(ctx context.Context, r *registry.Registry, b *bridge.Bridge) error {
 	group, ctx := errgroup.WithContext(ctx)
 	delivering, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -33,9 +33,9 @@ func (s *shy) Connect(context.Context) error {
 	return nil
 }
 
-func (s *shy) Deliver(ctx context.Context, events []schema.Event) (int, error) {
+func (s *shy) Deliver(ctx context.Context, events []schema.Event, outcome func(int, error)) error {
 	s.note("deliver")
-	return s.memory.Deliver(ctx, events)
+	return s.memory.Deliver(ctx, events, outcome)
 }
 
 // A sink that can be connected is, before the first event comes and for as long as it takes; only then is anything delivered.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/virtcast/virtcast/bridge/journal"
@@ -20,10 +21,21 @@ const (
 	reminder = time.Minute
 )
 
-// maxDeliverBytes bounds the records of one call of Deliver.
-const maxDeliverBytes = 1 << 20
+const (
+	// maxDeliverBytes bounds the new records of one call of Deliver.
+	maxDeliverBytes = 1 << 20
+	// maxSweepBytes bounds the parked records that are read again for one call of Deliver.
+	maxSweepBytes = 16 << 20
+)
 
-// pump brings the journal's records to one sink: read, deliver, move the cursor.
+// pump brings the journal's records to one sink. Each step is a round: it reads, delivers,
+// and moves the cursor over the records before the first that has no outcome.
+//
+// New records are delivered as they come. What a round has left without outcome is kept
+// in the backlog, and is delivered again after a pause, before or together with newer
+// records that must wait for it; meanwhile all other new records go on. Where a
+// round of new records alone brings no outcome at all, the sink as a whole may be down, and
+// the next new ones wait for a pause, too.
 type pump struct {
 	// name is that of the cursor; routed is the one that registrations know the sink by.
 	name   string
@@ -35,20 +47,30 @@ type pump struct {
 	journal *journal.Journal
 	log     *slog.Logger
 	metrics *sinkMetrics
-	// progress gets a value, if there is room, whenever the cursor has moved.
+	// progress gets a value, if there is room, whenever the cursor may have moved.
 	progress chan struct{}
+	// begin is where the cursor was at the start; settled counts the records since that
+	// were delivered, skipped or buried.
+	begin   uint64
+	settled atomic.Uint64
 
 	interner *schema.Interner
-	records  []journal.Record
-	events   []schema.Event
-	at       []int // events[i] is records[at[i]]
+	records  []journal.Record // the new ones
+	swept    []journal.Record // those read again
+	read     uint64           // offset after the last record read
+	round    round
+	outcome  func(i int, err error) // p.note
+	backlog  backlog
+	again    attempts // of the backlog
+	fresh    attempts // of new records
 	failing  time.Time
 	reminded time.Time
-	attempts int
 }
 
 // newPump returns a pump for a sink, or for a store of states beside the sink that is called routed.
 func newPump(name, routed string, s Sink, r *journal.Reader, b *Bridge, states *stateFeed) *pump {
+	pending, _ := r.Pending()
+	begin := b.journal.Stats().Next - pending
 	p := &pump{
 		name:     name,
 		routed:   routed,
@@ -58,27 +80,26 @@ func newPump(name, routed string, s Sink, r *journal.Reader, b *Bridge, states *
 		journal:  b.journal,
 		log:      b.log.With(logSink, name),
 		progress: make(chan struct{}, 1),
+		begin:    begin,
+		read:     begin,
 		interner: schema.NewInterner(0),
+		backlog:  backlog{limit: waitingBytes},
 	}
+	p.outcome = p.note
 	p.metrics = b.metrics.sink(name, p)
 	return p
 }
 
-// pending is the number of records that the cursor has not passed.
+// pending is the number of records that are neither delivered nor skipped nor buried.
 func (p *pump) pending() uint64 {
-	n, _ := p.reader.Pending()
-	return n
+	settled := p.settled.Load() // Before Next: what is settled was appended.
+	return p.journal.Stats().Next - p.begin - settled
 }
 
 // run delivers until ctx ends, and returns nil then. An error means that the
 // journal cannot be read.
 func (p *pump) run(ctx context.Context) error {
 	p.connect(ctx)
-	if p.states != nil && ctx.Err() == nil {
-		if err := p.prime(ctx); err != nil && ctx.Err() == nil {
-			return err
-		}
-	}
 	for ctx.Err() == nil {
 		if err := p.step(ctx); err != nil && ctx.Err() == nil {
 			return err
@@ -93,116 +114,326 @@ func (p *pump) connect(ctx context.Context) {
 	for ok && ctx.Err() == nil {
 		err := c.Connect(ctx)
 		if err == nil {
+			p.again.reset()
 			p.recovered()
 			return
 		}
 		if ctx.Err() == nil {
-			p.failed(err, false)
-			_ = sleep(ctx, p.backoff()) // the loop asks why it ended
+			p.failed(err)
+			p.again.failed()
+			_ = sleep(ctx, time.Until(p.again.due)) // the loop asks why it ended
 		}
 	}
 }
 
-// step delivers the next records. It blocks until there are some.
+// step makes a round. It blocks until there is something to deliver.
 func (p *pump) step(ctx context.Context) error {
-	records, err := p.reader.Next(ctx, p.records[:0], maxDeliverBytes)
-	if err != nil {
-		return fmt.Errorf("sink %s: read the journal: %w", p.name, err)
+	p.round.reset()
+	again := !p.backlog.empty() && !time.Now().Before(p.again.due)
+	if again {
+		if err := p.sweep(ctx); err != nil {
+			return err
+		}
+		p.backlog.take(&p.round)
+		p.round.again = len(p.round.events)
 	}
-	p.records = records
-	if err := p.decode(ctx); err != nil {
+	if err := p.readOn(ctx, again); err != nil {
 		return err
+	}
+	if p.states != nil {
+		p.keepLast()
+	}
+	if len(p.round.events) == 0 {
+		p.keepRest()
+		return p.commit()
 	}
 	return p.deliver(ctx)
 }
 
-// decode makes events of the records that are meant for the sink.
+// sweep adds the next parked events to the round that need not wait for an earlier one.
+func (p *pump) sweep(ctx context.Context) error {
+	b := &p.backlog
+	restarted := false
+	for size := 0; size < maxSweepBytes && len(p.round.events) == 0; {
+		from, ok := b.parked.next(b.at)
+		if !ok {
+			if restarted || b.parked.count == 0 {
+				return nil
+			}
+			b.restartSweep()
+			restarted = true
+			continue
+		}
+		records, err := p.reader.Reread(ctx, p.swept[:0], from, maxDeliverBytes)
+		if err != nil {
+			return p.readError(err)
+		}
+		p.swept = records
+		for i := range records {
+			size += len(records[i].Data)
+			if err := p.sweepRecord(&records[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sweepRecord adds a record to the round if it is parked and need not wait.
+func (p *pump) sweepRecord(r *journal.Record) error {
+	b := &p.backlog
+	b.at = r.Offset + 1
+	if !b.parked.has(r.Offset) {
+		return nil
+	}
+	e, _, err := schema.ParseRecord(r.Data, p.interner)
+	if err != nil { // It could be read when it was parked.
+		return p.readError(fmt.Errorf("record %d: %w", r.Offset, err))
+	}
+	if p.states != nil {
+		e = e.StateEvent()
+	}
+	if b.inWait.mustWait(&e) || b.leftOver.mustWait(&e) {
+		b.leftOver.add(&e)
+		return nil
+	}
+	p.round.add(entry{offset: r.Offset, data: r.Data, sent: b.sent.has(r.Offset), parked: true}, &e)
+	return nil
+}
+
+// readOn adds new events to the round. It waits for them, unless the round has
+// something to deliver or the backlog is due.
+func (p *pump) readOn(ctx context.Context, again bool) error {
+	if now := time.Now(); now.Before(p.fresh.due) {
+		if again {
+			return nil
+		}
+		due := p.fresh.due
+		if p.again.due.Before(due) {
+			due = p.again.due
+		}
+		return sleep(ctx, due.Sub(now))
+	}
+	if p.states != nil && p.states.priming() {
+		return p.prime(ctx, again)
+	}
+	if again && !p.reader.Ready() {
+		return nil
+	}
+	wait := ctx
+	if !p.backlog.empty() {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithDeadline(ctx, p.again.due)
+		defer cancel()
+		if again {
+			wait = ctx // It does not wait.
+		}
+	}
+	records, err := p.reader.Next(wait, p.records[:0], maxDeliverBytes)
+	switch {
+	case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return nil
+	case err != nil:
+		return p.readError(err)
+	}
+	p.records = records
+	return p.decode(ctx)
+}
+
+func (p *pump) readError(err error) error {
+	return fmt.Errorf("sink %s: read the journal: %w", p.name, err)
+}
+
+// decode makes events of the new records that are meant for the sink. Those that must wait
+// for an earlier one go to the backlog at once.
 func (p *pump) decode(ctx context.Context) error {
-	p.events, p.at = p.events[:0], p.at[:0]
 	skipped := 0
 	for i := range p.records {
-		mine, err := schema.RecordGoesTo(p.records[i].Data, p.routed)
+		r := &p.records[i]
+		mine, err := schema.RecordGoesTo(r.Data, p.routed)
 		var e schema.Event
 		if err == nil && mine {
-			e, _, err = schema.ParseRecord(p.records[i].Data, p.interner)
+			e, _, err = schema.ParseRecord(r.Data, p.interner)
 		}
 		if err == nil && mine && p.states != nil {
-			mine = p.states.wants(p.records[i], &e)
+			mine = p.states.wants(*r, &e)
 		}
 		switch {
 		case err != nil:
-			if err := p.bury(ctx, p.records[i], fmt.Errorf("unreadable record: %w", err)); err != nil {
+			if err := p.bury(ctx, *r, fmt.Errorf("unreadable record: %w", err)); err != nil {
 				return err
 			}
 		case mine:
-			p.events, p.at = append(p.events, e), append(p.at, i)
+			p.admit(entry{offset: r.Offset, data: r.Data}, &e)
 		default:
 			skipped++
 		}
+		p.read = r.Offset + 1
 	}
-	if p.states != nil {
-		skipped += p.keepLast()
-	}
-	p.metrics.skipped.Add(float64(skipped))
+	p.skip(skipped)
 	return nil
 }
 
-// deliver brings the events to the sink, for as long as it takes, and moves the
-// cursor with every acknowledgement. It returns ctx's error when ctx ends.
+// admit adds a new event to the round, to be presented unless it must wait.
+func (p *pump) admit(en entry, e *schema.Event) {
+	r := &p.round
+	if p.backlog.mustWait(e) || r.heldOrder.mustWait(e) {
+		r.held = append(r.held, undelivered{en, *e})
+		r.heldOrder.add(e)
+		return
+	}
+	r.add(en, e)
+}
+
+// skip counts records that are not meant for the sink.
+func (p *pump) skip(n int) {
+	if n > 0 {
+		p.metrics.skipped.Add(float64(n))
+		p.settled.Add(uint64(n))
+	}
+}
+
+// deliver makes the round's call, and brings the outcomes and the cursor up to date.
 func (p *pump) deliver(ctx context.Context) error {
-	err := p.push(ctx, p.events, func(from, to int) error {
-		p.metrics.delivered.Add(float64(to - from))
-		return p.commit(p.records[p.at[to-1]].Offset + 1)
-	}, func(i int, reason error) error {
-		return p.bury(ctx, p.records[p.at[i]], reason)
-	})
-	if err != nil {
+	r := &p.round
+	start := time.Now()
+	err := r.failure(p.sink.Deliver(ctx, r.events, p.outcome))
+	p.metrics.seconds.Observe(time.Since(start).Seconds())
+	buryErr := p.buryRefused(ctx)
+	againDone, freshDone := p.keepRest()
+	if err := p.commit(); err != nil {
 		return err
 	}
-	last := p.records[len(p.records)-1]
-	return p.commit(last.Offset + 1)
+	switch {
+	case buryErr != nil:
+		return buryErr
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	p.schedule(err, againDone, freshDone)
+	return nil
 }
 
-// push calls the sink until it has every event: acknowledged hears of those that it took, and refused of each that it never will.
-// It returns their error, or ctx's when ctx ends.
-func (p *pump) push(ctx context.Context, events []schema.Event, acknowledged func(from, to int) error, refused func(i int, reason error) error) error {
-	done := 0
-	for done < len(events) {
-		start := time.Now()
-		n, err := p.sink.Deliver(ctx, events[done:])
-		n = min(max(n, 0), len(events)-done)
-		done += n
-		p.metrics.seconds.Observe(time.Since(start).Seconds())
-		if err == nil && done < len(events) {
-			err = fmt.Errorf("the sink acknowledged %d of %d events and gave no reason", n, n+len(events)-done)
+// note is the outcome func of the round.
+func (p *pump) note(i int, err error) {
+	if !p.round.set(i, err) || err != nil {
+		return
+	}
+	if p.round.entries[i].offset == 0 {
+		p.metrics.primed.Inc()
+		return
+	}
+	p.metrics.delivered.Inc()
+	p.settled.Add(1)
+}
+
+// buryRefused makes dead letters of what the sink can never take. It blocks until they are
+// durable, or ctx ends.
+func (p *pump) buryRefused(ctx context.Context) error {
+	for i := range p.round.entries {
+		en := &p.round.entries[i]
+		if en.result != refused {
+			continue
 		}
-		if n > 0 {
-			if err := acknowledged(done-n, done); err != nil {
-				return err
-			}
+		if en.offset == 0 {
+			// There is no record to keep; the domain's next event has its state again.
+			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, p.round.events[i].Object.UUID, logError, en.reason)
+			continue
 		}
-		switch {
-		case err == nil:
-			p.recovered()
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case isPermanent(err):
-			if err := refused(done, err); err != nil {
-				return err
+		if err := p.bury(ctx, journal.Record{Offset: en.offset, Data: en.data}, en.reason); err != nil {
+			for ; i < len(p.round.entries); i++ {
+				if p.round.entries[i].result == refused {
+					p.round.entries[i].result = open // It is still to be settled.
+				}
 			}
-			done++
-			p.recovered()
-		default:
-			p.failed(err, n > 0)
-			if err := sleep(ctx, p.backoff()); err != nil {
-				return err
-			}
+			return err
 		}
 	}
 	return nil
 }
 
-func (p *pump) commit(next uint64) error {
+// keepRest puts what has no outcome into the backlog, and takes out of it what has one. It
+// returns how many of the events that were presented again, and of the new ones, have one.
+func (p *pump) keepRest() (againDone, freshDone int) {
+	r := &p.round
+	for _, swept := range [...]bool{false, true} { // What was in memory before stays there first.
+		held := r.held
+		if swept {
+			held = nil
+		}
+		for i := range r.entries {
+			en, e := &r.entries[i], &r.events[i]
+			if en.parked != swept {
+				continue
+			}
+			if en.result == open {
+				en.sent = true
+				for i >= r.again && len(held) > 0 && held[0].offset < en.offset {
+					p.backlog.keep(&held[0].entry, &held[0].event)
+					held = held[1:]
+				}
+				p.backlog.keep(en, e)
+				continue
+			}
+			if en.parked {
+				p.backlog.unpark(en, e)
+			}
+			if i < r.again {
+				againDone++
+			} else {
+				freshDone++
+			}
+		}
+		for i := range held {
+			p.backlog.keep(&held[i].entry, &held[i].event)
+		}
+	}
+	if len(p.backlog.waiting) == 0 {
+		p.backlog.restartSweep()
+	}
+	return againDone, freshDone
+}
+
+// schedule says when the backlog and the next new events are due.
+func (p *pump) schedule(err error, againDone, freshDone int) {
+	r := &p.round
+	if againDone+freshDone > 0 {
+		p.fresh.reset()
+	}
+	if err == nil {
+		if r.again > 0 {
+			p.again.reset()
+		}
+		if p.backlog.empty() {
+			p.recovered()
+		}
+		return
+	}
+	p.failed(err)
+	if againDone+freshDone == 0 && len(r.events) > r.again {
+		p.fresh.failed()
+	}
+	if r.again > 0 {
+		if againDone > 0 {
+			p.again.reset()
+		}
+		p.again.failed()
+		return
+	}
+	// New events have joined the backlog: they need not wait for as long as what was there before.
+	once := attempts{count: p.fresh.count}
+	once.failed()
+	if p.again.due.IsZero() || once.due.Before(p.again.due) {
+		p.again.due = once.due
+	}
+}
+
+// commit moves the cursor to the first record that is not settled.
+func (p *pump) commit() error {
+	next := p.read
+	if first, ok := p.backlog.first(); ok {
+		next = first
+	}
 	if err := p.reader.Commit(next); err != nil {
 		return fmt.Errorf("sink %s: move the cursor: %w", p.name, err)
 	}
@@ -214,33 +445,32 @@ func (p *pump) commit(next uint64) error {
 }
 
 // bury keeps a record that can never be delivered. It retries a failing disk
-// until ctx ends, whose error it then returns: nothing behind the record is
-// delivered, and the cursor does not pass it, before it is safe.
+// until ctx ends, whose error it then returns: nothing is delivered meanwhile, and the cursor
+// does not pass the record, before it is safe.
 func (p *pump) bury(ctx context.Context, r journal.Record, reason error) error {
+	var retry attempts
 	for {
 		err := p.journal.DeadLetter(p.name, r, reason.Error())
 		if err == nil {
 			break
 		}
-		p.failed(fmt.Errorf("keep a dead letter: %w", err), false)
-		if err := sleep(ctx, p.backoff()); err != nil {
+		p.failed(fmt.Errorf("keep a dead letter: %w", err))
+		retry.failed()
+		if err := sleep(ctx, time.Until(retry.due)); err != nil {
 			return err
 		}
 	}
 	p.metrics.dead.Inc()
+	p.settled.Add(1)
 	p.log.ErrorContext(ctx, "an event cannot be delivered; it is kept as a dead letter",
 		logOffset, r.Offset, logError, reason)
 	return nil
 }
 
 // failed notes a failure: the first of an episode is logged, then one a minute.
-func (p *pump) failed(err error, progressed bool) {
+func (p *pump) failed(err error) {
 	now := time.Now()
 	p.metrics.retries.Inc()
-	if progressed {
-		p.attempts = 0
-	}
-	p.attempts++
 	if p.failing.IsZero() {
 		p.failing, p.reminded = now, now
 		p.metrics.failing.Set(1)
@@ -256,7 +486,6 @@ func (p *pump) failed(err error, progressed bool) {
 }
 
 func (p *pump) recovered() {
-	p.attempts = 0
 	if p.failing.IsZero() {
 		return
 	}
@@ -265,19 +494,19 @@ func (p *pump) recovered() {
 	p.metrics.failing.Set(0)
 }
 
-// backoff returns how long to wait before the next attempt.
-func (p *pump) backoff() time.Duration {
-	ceiling := minBackoff << min(p.attempts, 16)
-	if ceiling > maxBackoff {
-		ceiling = maxBackoff
-	}
-	return minBackoff/2 + rand.N(ceiling)
+// attempts counts failures in a row, and says when the next attempt is due. The zero value
+// is due at once.
+type attempts struct {
+	count int
+	due   time.Time
 }
 
-// isPermanent reports whether err says that no retry can cure it.
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
+func (a *attempts) reset() { *a = attempts{} }
+
+func (a *attempts) failed() {
+	a.count++
+	ceiling := min(minBackoff<<min(a.count, 16), maxBackoff)
+	a.due = time.Now().Add(minBackoff/2 + rand.N(ceiling))
 }
 
 // sleep waits for d, or returns ctx's error.

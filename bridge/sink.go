@@ -6,24 +6,39 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Sink is where a pump delivers events. The bridge makes one call at a time.
+// Sink is where a pump delivers events. The bridge makes one call at a time. A sink that
+// keeps to the laws below passes package sinktest.
 type Sink interface {
-	// Deliver publishes events in order and returns how many of them, counted
-	// from the first, the other side has acknowledged as stored. It blocks until all are
-	// acknowledged, or something failed, or ctx ends.
+	// Deliver publishes events in one round: each is tried once, and nothing is retried
+	// for ever. It blocks until every event has an outcome, or the others cannot get one
+	// now, or ctx ends.
 	//
-	// n < len(events) needs a non-nil error. An error with a method
-	// Permanent() bool that returns true (see sinks.Permanent) says that events[n]
-	// can never be delivered, while the ones after it may; any other error is
-	// transient, and the bridge calls again from events[n] on, the same events with the
-	// same ids, for as long as it takes. Deliver does not retry for ever itself.
-	// An event that was sent but not acknowledged may be sent again by the next call: the
-	// sink must make sure that this neither reorders the events of a domain nor
-	// duplicates where the broker can prevent it.
+	// Outcomes. Deliver calls outcome(i, nil) when the other side has acknowledged
+	// events[i] as stored, and outcome(i, err) when events[i] can never be delivered: err
+	// then has a method Permanent() bool that returns true (see sinks.Permanent). It calls
+	// outcome at most once for each index, in any order, as early as it knows; one call at
+	// a time, though not necessarily in its own goroutine, and none after it has returned.
+	// outcome does not block.
 	//
-	// The slice and what it points to belong to the caller and are valid until
-	// Deliver returns.
-	Deliver(ctx context.Context, events []schema.Event) (n int, err error)
+	// Result. Deliver returns nil if and only if every event has an outcome. Otherwise it
+	// returns the reason why the others have none, which is transient: the bridge presents
+	// those events again, in the same order, with the same ids, for as long as it takes,
+	// and newer ones with them.
+	//
+	// Order. The events of one domain must be stored in the order in which they are
+	// presented, and so must an event about a connection as a whole (a gap, say) among all
+	// events of that connection: sinktest.MustWait is this law. It holds over calls, too:
+	// an event without outcome may be stored already, or be on its way. The bridge
+	// presents it again before, or together with, newer events that must wait for it. The
+	// sink must then store it again neither behind those, nor a second time where the
+	// other side can prevent it.
+	//
+	// Isolation. What one key or partition cannot take must not keep the others' events
+	// from their outcomes in the same round.
+	//
+	// The slice and what it points to belong to the caller and are valid until Deliver
+	// returns.
+	Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error
 }
 
 // Connector is a [Sink] that can be connected before there is anything to deliver, so that what

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"time"
 
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/schema"
@@ -37,20 +38,23 @@ func newStateFeed(known []knownDomain, epoch string, start uint64, belongs func(
 	}
 }
 
-// next returns the next states to prime the store with, in the memory of dst; none at the end.
-func (f *stateFeed) next(dst []schema.Event) []schema.Event {
-	for len(f.known) > 0 && len(dst) < primeEvents {
+// priming reports whether there are states left that the store was not given yet.
+func (f *stateFeed) priming() bool { return len(f.known) > 0 }
+
+// next calls add with the next states to prime the store with.
+func (f *stateFeed) next(add func(schema.Event)) {
+	for n := 0; len(f.known) > 0 && n < primeEvents; {
 		d := &f.known[0]
 		f.known = f.known[1:]
 		if f.belongs(d.connection.Name, d.uuid) {
-			dst = append(dst, d.stateEvent(f.epoch))
+			add(d.stateEvent(f.epoch))
 			f.primed[d.uuid] = struct{}{}
+			n++
 		}
 	}
 	if len(f.known) == 0 {
 		f.known = nil
 	}
-	return dst
 }
 
 // wants reports whether a record has a state that the store needs, and makes the event one that tells it. A repeat never has: newer
@@ -68,43 +72,44 @@ func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
 	return true
 }
 
-// prime gives the store what was known when the program started. It returns ctx's error when ctx ends.
-func (p *pump) prime(ctx context.Context) error {
-	for {
-		events := p.states.next(p.events[:0])
-		p.events = events
-		if len(events) == 0 {
+// prime adds the next of what was known when the program started to the round. It adds none
+// while what the store has not taken fills the memory, and the store takes nothing.
+func (p *pump) prime(ctx context.Context, again bool) error {
+	if !p.backlog.hasRoom(0) && p.again.count > 1 {
+		if again {
 			return nil
 		}
-		err := p.push(ctx, events, func(from, to int) error {
-			p.metrics.primed.Add(float64(to - from))
-			return nil
-		}, func(i int, reason error) error {
-			// There is no record to keep; the domain's next event has its state again.
-			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, events[i].Object.UUID, logError, reason)
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+		return sleep(ctx, time.Until(p.again.due))
 	}
+	p.states.next(func(e schema.Event) { p.admit(entry{}, &e) })
+	return nil
 }
 
-// keepLast takes out of the batch in hand all states of a domain but the last, and returns how many those were.
-func (p *pump) keepLast() (superseded int) {
-	last := p.states.last
+// keepLast takes out of the round all states of a domain but the last, unless the store was
+// given them before: such a state may be on its way, and must not arrive after a newer one.
+func (p *pump) keepLast() {
+	r, last := &p.round, p.states.last
 	clear(last)
-	for i := range p.events {
-		last[p.events[i].Object.UUID] = i
+	for i := range r.events {
+		last[r.events[i].Object.UUID] = i
 	}
-	kept := 0
-	for i := range p.events {
-		if last[p.events[i].Object.UUID] == i {
-			p.events[kept], p.at[kept] = p.events[i], p.at[i]
-			kept++
+	again, skipped, at := 0, 0, -1
+	r.filter(0, func(en *entry, e *schema.Event) bool {
+		at++
+		if en.sent || last[e.Object.UUID] == at {
+			if at < r.again {
+				again++
+			}
+			return true
 		}
-	}
-	superseded = len(p.events) - kept
-	p.events, p.at = p.events[:kept], p.at[:kept]
-	return superseded
+		if en.parked {
+			p.backlog.unpark(en, e)
+		}
+		if en.offset != 0 {
+			skipped++
+		}
+		return false
+	})
+	r.again = again
+	p.skip(skipped)
 }

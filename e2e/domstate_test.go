@@ -151,7 +151,7 @@ func TestStates(t *testing.T) {
 			}
 			return errors.Join(errs...)
 		})
-		if actual := domState(d, uri, uuid); !agrees(want, actual) {
+		if actual := domState(d, uri, uuid); !agrees(want, actual) { //nolint:contextcheck // virsh has a deadline of its own
 			t.Errorf("%q is stored, and the hypervisor says %q", want, actual)
 		}
 	}

@@ -145,8 +145,8 @@ func live(t *testing.T, d *lab.Daemon, name string) {
 		t.Fatal(err)
 	}
 	d.Define(t, lab.Test, name, lab.TestDomain(escaped.String()))
-	for _, command := range []string{"start", "suspend", "resume", "destroy", "undefine"} {
-		d.Virsh(t, lab.Test, command, name)
+	for _, verb := range []string{"start", "suspend", "resume", "destroy", "undefine"} {
+		d.Virsh(t, lab.Test, verb, name)
 	}
 }
 

@@ -67,8 +67,8 @@ func aclCommands(t *testing.T) [][]string {
 	}
 	var commands [][]string
 	for line := range strings.Lines(strings.ReplaceAll(string(page), "\\\n", "")) {
-		if command, ok := strings.CutPrefix(line, "kafka-acls.sh "); ok {
-			commands = append(commands, strings.Fields(strings.Replace(command, "kafka1:9092", "@", 1)))
+		if args, ok := strings.CutPrefix(line, "kafka-acls.sh "); ok {
+			commands = append(commands, strings.Fields(strings.Replace(args, "kafka1:9092", "@", 1)))
 		}
 	}
 	return commands
@@ -88,7 +88,8 @@ func firstLine(t *testing.T, cmd *command.Cmd) string {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	_ = cmd.Process.Kill()
-	if ended := cmd.Wait(); err != nil { // without a line, its end has the reason
+	ended := cmd.Wait() // of a program without a line, the reason
+	if err != nil {
 		t.Fatalf("%s: %v: %v\n%s", cmd, err, ended, stderr.String())
 	}
 	return line

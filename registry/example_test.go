@@ -130,8 +130,8 @@ type counter struct{ events int }
 // Observe implements registry.Observer.
 func (c *counter) Observe(schema.Observation) { c.events++ }
 
-// The same observer with the same filter is refused, as libvirt refuses a callback that it
-// tracks already.
+// The same observer with the same filter is refused, as libvirt refuses a callback that
+// it tracks already.
 func ExampleObserver() {
 	r := registry.New(registry.Options{})
 	registration := registry.Registration{
@@ -146,8 +146,8 @@ func ExampleObserver() {
 	// register: event callback already tracked, as registration 0
 }
 
-// A connection was not watched for a time: callbacks get the gap before anything newer. What
-// happened meanwhile is unknown.
+// A connection was not watched for a time: callbacks get the gap before anything newer.
+// What happened meanwhile is unknown.
 func ExampleRegistration_gap() {
 	host := libvirttest.NewServer(libvirttest.Options{})
 	defer host.Close()

@@ -74,7 +74,8 @@ func ExampleEventName() {
 	// unknown
 }
 
-// A consumer of binary mode: the attributes are in headers, as in Kafka's ce_id and ce_type.
+// A consumer of binary mode: the attributes are in headers, as in Kafka's ce_id and
+// ce_type.
 func ExampleDecodeBinary() {
 	headers := map[string]string{
 		"ce_specversion": "1.0", "ce_id": "01h4fcqp2a-10i", "ce_source": "qemu://kvm01.example.com/system",
@@ -98,8 +99,8 @@ func ExampleDecodeBinary() {
 	// Output: web-1 stopped 1042
 }
 
-// An event as it is published in structured mode. A bridge stamps events; here it is done by
-// hand.
+// An event as it is published in structured mode. A bridge stamps events; here it is done
+// by hand.
 func ExampleAppendJSON() {
 	event := schema.Event{
 		Observation: schema.Observation{
@@ -125,8 +126,8 @@ func ExampleAppendJSON() {
 	// 00000000-0000-0000-0000-000000000001
 }
 
-// A consumer that checks that nothing is missing: sequences of one source have no hole within
-// an epoch. Their numbers, and not the ids, tell the order.
+// A consumer that checks that nothing is missing: sequences of one source have no hole
+// within an epoch. Their numbers, and not the ids, tell the order.
 func ExampleParseEventID() {
 	epoch, sequence, err := schema.ParseEventID("01h4fcqp2a-10i")
 	if err != nil {
@@ -152,8 +153,8 @@ func ExampleSubjectTokens() {
 	// lifecycle unknown-42 unknown-7
 }
 
-// Kinds have names, which stand in configurations. Those of a newer hypervisor have none, and
-// can still be asked for by their number.
+// Kinds have names, which stand in configurations. Those of a newer hypervisor have none,
+// and can still be asked for by their number.
 func ExampleParseKind() {
 	kind, known := schema.ParseKind("lifecycle")
 	fmt.Println(kind, known)
@@ -165,8 +166,8 @@ func ExampleParseKind() {
 	// unknown-99 false
 }
 
-// The state of each domain, kept by a consumer. The key of an object stays the same when the
-// object is renamed.
+// The state of each domain, kept by a consumer. The key of an object stays the same when
+// the object is renamed.
 func ExampleObject_Key() {
 	states := map[schema.ObjectKey]string{}
 	before := schema.Object{UUID: schema.UUID{15: 1}, Name: "web-1", ID: 7}
@@ -181,7 +182,8 @@ func ExampleObject_Key() {
 	// 1 shutoff
 }
 
-// Where a consumer reads both content modes, the content type tells which one a message has.
+// Where a consumer reads both content modes, the content type tells which one a message
+// has.
 func ExampleIsStructured() {
 	fmt.Println(schema.IsStructured("application/cloudevents+json; charset=UTF-8"))
 	fmt.Println(schema.IsStructured("application/json"))

@@ -138,9 +138,9 @@ func BenchmarkNext(b *testing.B) {
 	var recs []Record
 	n := 0
 	for b.Loop() {
-		if r.next >= j.Stats().Next {
-			r.release()
-			r.next = 1
+		if r.ahead.next >= j.Stats().Next {
+			r.ahead.release()
+			r.ahead.next = 1
 		}
 		var err error
 		if recs, err = r.Next(b.Context(), recs, 0); err != nil {

@@ -195,7 +195,7 @@ func checkKilled(t *testing.T, dir string, life int, acked uint64) uint64 {
 	r := mustReader(t, j, "r")
 	defer mustClose(t, r)
 	order := childOrder{}
-	for r.next < j.Stats().Next {
+	for r.ahead.next < j.Stats().Next {
 		recs, err := r.Next(t.Context(), nil, 0)
 		if err != nil {
 			t.Fatal(err)

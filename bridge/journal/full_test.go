@@ -75,7 +75,7 @@ func testFullDisk(t *testing.T, dir string, opts Options, release func()) {
 	}
 	readNumbers(t, j, r, m, end)
 
-	if err := r.Commit(r.next); err != nil { // Trimming makes room too.
+	if err := r.Commit(r.ahead.next); err != nil { // Trimming makes room too.
 		t.Fatal(err)
 	}
 	last := end

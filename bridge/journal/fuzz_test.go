@@ -34,7 +34,7 @@ func FuzzOpenSegment(f *testing.F) {
 			return
 		}
 		r := mustReader(t, j, "r")
-		for r.next < j.Stats().Next {
+		for r.ahead.next < j.Stats().Next {
 			if _, err := r.Next(t.Context(), nil, 0); err != nil {
 				t.Fatalf("Open accepted what Next does not: %v", err)
 			}

@@ -59,7 +59,7 @@ func mustReader(t testing.TB, j *Journal, name string) *Reader {
 func readAllRecords(t testing.TB, j *Journal, r *Reader) []string {
 	t.Helper()
 	var got []string
-	for end := j.Stats().Next; r.next < end; {
+	for end := j.Stats().Next; r.ahead.next < end; {
 		recs, err := r.Next(t.Context(), nil, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -237,7 +237,7 @@ func TestNextLimit(t *testing.T) {
 	}
 	var recs []Record
 	var sizes []int
-	for r.next < j.Stats().Next {
+	for r.ahead.next < j.Stats().Next {
 		var err error
 		if recs, err = r.Next(t.Context(), recs, 20); err != nil {
 			t.Fatal(err)
@@ -311,7 +311,7 @@ func TestFullAndTrim(t *testing.T) {
 			if got != n {
 				t.Fatalf("read %d, want %d", got, n)
 			}
-			if err := r.Commit(r.next); err != nil {
+			if err := r.Commit(r.ahead.next); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -107,7 +107,7 @@ func (w *workload) append() error {
 }
 
 func (w *workload) read() error {
-	if w.r.next >= w.j.Stats().Next {
+	if w.r.ahead.next >= w.j.Stats().Next {
 		return nil
 	}
 	recs, err := w.r.Next(context.Background(), nil, 1+w.rnd.IntN(8000))
@@ -151,10 +151,10 @@ func (m *model) check(t *testing.T, j *Journal) {
 	}
 	r := mustReader(t, j, "r")
 	defer mustClose(t, r)
-	if r.next > m.committed {
-		t.Fatalf("the cursor is at %d, beyond the %d that was committed", r.next, m.committed)
+	if r.ahead.next > m.committed {
+		t.Fatalf("the cursor is at %d, beyond the %d that was committed", r.ahead.next, m.committed)
 	}
-	for r.next < j.Stats().Next {
+	for r.ahead.next < j.Stats().Next {
 		recs, err := r.Next(t.Context(), nil, 0)
 		if err != nil {
 			t.Fatal(err)

@@ -2,11 +2,8 @@ package journal
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 )
 
@@ -16,8 +13,10 @@ type Record struct {
 	Data   []byte
 }
 
-// Reader is a named, durable cursor and a place to read from. Next must not be called by
-// two goroutines at a time; Commit and Pending may be called meanwhile.
+// Reader is a named, durable cursor and two places to read from: one that goes ahead
+// (Next), and one that goes back to what the cursor has not passed (Reread). Next and
+// Reread must not be called by two goroutines at a time; the others may be called
+// meanwhile.
 type Reader struct {
 	j    *Journal
 	name string
@@ -26,14 +25,8 @@ type Reader struct {
 	// given is the offset after the last record that Next returned. Guarded by j.mu.
 	given uint64
 
-	// What follows belongs to Next.
-	next   uint64      // offset of the next record to return
-	seg    segment     // as it was when last looked at; size is how far may be read
-	file   File        // nil if seg is to be opened
-	frames frameReader // in file
-	frame  uint64      // offset of the next frame in file
-	body   []byte      // rest of the current frame
-	at     uint64      // offset of the first record in body
+	ahead scan // belongs to Next
+	back  scan // belongs to Reread
 }
 
 // Reader opens the named reader where its cursor is. A new name starts at the end of
@@ -73,7 +66,11 @@ func (j *Journal) Reader(name string) (*Reader, error) {
 		return nil, fmt.Errorf("%w: %q", ErrInUse, name)
 	}
 	cur.used = true
-	return &Reader{j: j, name: name, cur: cur, done: make(chan struct{}), given: cur.next, next: cur.next}, nil
+	done := make(chan struct{})
+	return &Reader{
+		j: j, name: name, cur: cur, done: done, given: cur.next,
+		ahead: scan{j: j, done: done, next: cur.next}, back: scan{j: j, done: done, next: cur.next},
+	}, nil
 }
 
 // Readers returns the names of all readers, whether there is a Reader or not, sorted.
@@ -133,156 +130,44 @@ func (j *Journal) isClosed() bool {
 // following Next or Close. The error is ctx's, ErrClosed, a *DamageError, or one of the
 // disk, after which Next may be called again; no record is skipped.
 func (r *Reader) Next(ctx context.Context, dst []Record, maxBytes int) ([]Record, error) {
-	if maxBytes <= 0 {
-		maxBytes = maxRead
-	}
-	dst = dst[:0]
-	size := 0
-	for size < maxBytes {
-		if len(r.body) > 0 {
-			dst, size = r.take(dst, size, maxBytes)
-			continue
-		}
-		if len(dst) > 0 && (r.file == nil || !r.frames.buffered() || r.frames.pos >= r.seg.size) {
-			break // To read on would overwrite what was taken.
-		}
-		if err := r.advance(ctx); err != nil {
-			if len(dst) > 0 {
-				break // It comes again with the next call.
-			}
-			return nil, err
-		}
+	dst, err := r.ahead.read(ctx, dst, maxBytes)
+	if err != nil {
+		return nil, err
 	}
 	r.j.mu.Lock()
-	r.given = r.next
+	r.given = r.ahead.next
 	r.j.mu.Unlock()
 	return dst, nil
 }
 
-// take appends the records of the current frame until there are maxBytes.
-func (r *Reader) take(dst []Record, size, maxBytes int) ([]Record, int) {
-	for len(r.body) > 0 && size < maxBytes {
-		op, _, value, rest, err := nextEntry(r.body)
-		if err != nil { // checkFrame has seen it whole.
-			break
-		}
-		r.body = rest
-		if op != opRecord {
-			continue
-		}
-		if r.at >= r.next {
-			dst = append(dst, Record{Offset: r.at, Data: value})
-			size += max(len(value), 1)
-			r.next = r.at + 1
-		}
-		r.at++
-	}
-	return dst, size
+// Ready reports whether Next would return a record, or an error, without waiting.
+func (r *Reader) Ready() bool {
+	r.j.mu.RLock()
+	defer r.j.mu.RUnlock()
+	return r.given < r.j.next || r.j.isClosed()
 }
 
-// advance makes the next frame the current one, and waits for it if need be.
-func (r *Reader) advance(ctx context.Context) error {
-	if r.file == nil || r.frames.pos >= r.seg.size {
-		if err := r.wait(ctx); err != nil {
-			return err
+// Reread returns records that Next has returned before, from the offset from on, as Next
+// does. They are valid until the following Reread or Close, whatever Next does meanwhile.
+// It is quick where from is a little behind what the previous Reread returned; else it
+// reads a segment from its beginning. What is below the cursor may be gone: from must not
+// be there, nor beyond what Next has returned.
+func (r *Reader) Reread(ctx context.Context, dst []Record, from uint64, maxBytes int) ([]Record, error) {
+	r.j.mu.RLock()
+	cursor, given := r.cur.next, r.given
+	r.j.mu.RUnlock()
+	if from < cursor || from >= given {
+		return nil, fmt.Errorf("reader %q: reread of %d, but the cursor is at %d and only what is below %d was read", r.name, from, cursor, given)
+	}
+	r.back.seek(from)
+	dst, err := r.back.read(ctx, dst, maxBytes)
+	for i := range dst {
+		if dst[i].Offset >= given { // It was appended since.
+			r.back.seek(given)
+			return dst[:i], nil
 		}
 	}
-	f, err := r.frames.next(r.seg.size)
-	if err == nil {
-		err = checkFrame(&f, r.frame)
-	}
-	if err != nil {
-		name, at := r.seg.name, r.frames.pos
-		r.release()
-		if errors.Is(err, io.EOF) {
-			err = errShort
-		}
-		return placed(name, at, err)
-	}
-	r.body, r.at = f.body, f.first
-	r.frame += uint64(f.count)
-	if r.frame <= r.next {
-		r.body = nil // Nothing new in it.
-	}
-	return nil
-}
-
-// wait blocks until there is something behind the current place, and goes to the next
-// segment if it is there.
-func (r *Reader) wait(ctx context.Context) error {
-	for {
-		seg, wake, err := r.look()
-		if err != nil {
-			return err
-		}
-		if wake == nil {
-			return r.open(seg)
-		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-r.done:
-			return ErrClosed
-		case <-r.j.done:
-			return ErrClosed
-		}
-	}
-}
-
-// look returns the segment that holds the next record, or what to wait on.
-func (r *Reader) look() (segment, <-chan struct{}, error) {
-	j := r.j
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	select {
-	case <-r.done:
-		return segment{}, nil, ErrClosed
-	default:
-	}
-	if j.isClosed() {
-		return segment{}, nil, ErrClosed
-	}
-	if r.next >= j.next {
-		if j.wake == nil {
-			j.wake = make(chan struct{})
-		}
-		return segment{}, j.wake, nil
-	}
-	i, _ := slices.BinarySearchFunc(j.segments, r.next, func(s segment, next uint64) int {
-		if s.next <= next {
-			return -1
-		}
-		return 1
-	})
-	return j.segments[i], nil, nil
-}
-
-// open makes seg the current segment.
-func (r *Reader) open(seg segment) error {
-	if r.file != nil && seg.seq == r.seg.seq {
-		r.seg = seg
-		return nil
-	}
-	r.release()
-	f, err := r.j.opts.FS.OpenFile(seg.name, os.O_RDONLY)
-	if err != nil {
-		return fmt.Errorf("open segment: %w", err)
-	}
-	r.seg, r.file, r.frame = seg, f, seg.first
-	r.frames.reset(f, seg.salt, segmentHeader)
-	return nil
-}
-
-// release closes the current segment.
-func (r *Reader) release() {
-	if r.file == nil {
-		return
-	}
-	if err := r.file.Close(); err != nil {
-		r.j.opts.Logger.Warn("close segment", "file", r.seg.name, "err", err)
-	}
-	r.file, r.body = nil, nil
+	return dst, err
 }
 
 // Commit says that everything below next is done and will not be wanted again. It does
@@ -347,6 +232,7 @@ func (r *Reader) Close() error {
 	}
 	close(r.done)
 	r.cur.used = false
-	r.release()
+	r.ahead.release()
+	r.back.release()
 	return nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// deadLetterDir makes a data directory with three dead letters: two of the sink log, one of them unreadable, and one of
-// the sink bus.
+// deadLetterDir makes a data directory with three dead letters: two of the sink log, one
+// of them unreadable, and one of the sink bus.
 func deadLetterDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

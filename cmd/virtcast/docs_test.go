@@ -20,8 +20,8 @@ import (
 // shellBlock is a fenced block of shell commands in a document.
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
 
-// TestDocs holds that every command line of virtcast in the documents has a command, flags
-// and arguments that exist, and every make a target.
+// TestDocs holds that every command line of virtcast in the documents has a command,
+// flags and arguments that exist, and every make a target.
 func TestDocs(t *testing.T) {
 	targets, err := os.ReadFile("../../Makefile")
 	if err != nil {
@@ -105,8 +105,8 @@ func understood(args []string) error {
 	return c.ValidateFlagGroups()
 }
 
-// shellWords splits a line as a shell does, as far as the documents need it: words, quotes,
-// and a comment at the end.
+// shellWords splits a line as a shell does, as far as the documents need it: words,
+// quotes, and a comment at the end.
 func shellWords(line string) []string {
 	var words []string
 	for line = strings.TrimSpace(line); line != "" && line[0] != '#'; line = strings.TrimLeft(line, " \t\n") {

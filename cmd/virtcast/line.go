@@ -80,7 +80,7 @@ func (w *lineWriter) paint(dst []byte, colour, text string) []byte {
 	return append(append(append(dst, colour...), text...), colourReset...)
 }
 
-// colourOf says how an event reads at a glance.
+// colourOf returns the colour of an event: good, paused, bad or off.
 func colourOf(e *schema.Event) string {
 	event, detail := schema.EventName(e.Kind, e.Observation.Event), schema.DetailName(e.Kind, e.Observation.Event, e.Detail)
 	switch {
@@ -113,13 +113,14 @@ func printable(s string) string {
 type screen struct{ lines *lineWriter }
 
 // Deliver implements bridge.Sink.
-func (s *screen) Deliver(_ context.Context, events []schema.Event) (int, error) {
+func (s *screen) Deliver(_ context.Context, events []schema.Event, outcome func(i int, err error)) error {
 	for i := range events {
 		if err := s.lines.write(&events[i]); err != nil {
-			return i, err
+			return err
 		}
+		outcome(i, nil)
 	}
-	return len(events), nil
+	return nil
 }
 
 // Close implements service.Sink.

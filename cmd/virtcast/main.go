@@ -1,7 +1,7 @@
 // Command virtcast publishes what happens to virtual machines: it registers event
-// callbacks on every libvirt connection, wraps each event as a CloudEvent and
-// publishes it to NATS and Kafka, ordered per domain, durable once received, with every
-// gap declared.
+// callbacks on every libvirt connection, wraps each event as a CloudEvent and publishes
+// it to NATS and Kafka, ordered per domain, durable once received, with every gap
+// declared.
 package main
 
 import (

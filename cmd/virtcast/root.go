@@ -24,8 +24,8 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// execute runs the command line and returns the exit code. It is main without
-// the process around it.
+// execute runs the command line and returns the exit code. It is main without the process
+// around it.
 func execute(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRootCommand() //nolint:contextcheck // cobra hands ctx to each command
 	root.SetArgs(args)
@@ -86,7 +86,8 @@ func knownCommand(c *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown command %q; %s", args[0], hint)}
 }
 
-// noArgs refuses arguments, and flags that exclude each other, with errors of the usage kind.
+// noArgs refuses arguments, and flags that exclude each other, with errors of the usage
+// kind.
 func noArgs(c *cobra.Command, args []string) error {
 	err := c.ValidateFlagGroups()
 	if len(args) > 0 {

@@ -93,7 +93,8 @@ func (f runFlags) runEmbedded(ctx context.Context, out, errOut io.Writer) error 
 	return e.Run(ctx)
 }
 
-// introduce prints what an embedded run watches, and how to subscribe to what it publishes.
+// introduce prints what an embedded run watches, and how to subscribe to what it
+// publishes.
 func (f runFlags) introduce(out io.Writer, e *service.Embedded) error {
 	var watches string
 	for _, conn := range e.Config.Connections {

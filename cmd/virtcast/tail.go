@@ -118,7 +118,8 @@ func (f tailFlags) printer(out io.Writer) func(*schema.Event) error {
 	}
 }
 
-// wants applies the filters that are not the server's. A gap concerns every domain of its connection.
+// wants applies the filters that are not the server's. A gap concerns every domain of its
+// connection.
 func (f tailFlags) wants(e *schema.Event) bool {
 	if len(f.connections) > 0 && !slices.Contains(f.connections, e.Connection.Name) {
 		return false

@@ -17,12 +17,14 @@ import (
 type tailView struct {
 	all   bool
 	since time.Time
-	// interrupted is told when the source cannot be read, and with nil when it can be again.
+	// interrupted is called with the error when the source cannot be read, and with nil
+	// when it can be read again.
 	interrupted func(error)
 }
 
-// tailSource reads what a sink has published and calls handle with each event, or with why a message is
-// none and where it was found, until ctx ends or handle returns an error.
+// tailSource reads what a sink has published, until ctx ends or handle returns an error.
+// It calls handle with each event; for a message that is no event, with its place and the
+// reason.
 type tailSource func(ctx context.Context, view tailView, handle func(place string, e *schema.Event, err error) error) error
 
 // source returns where to read.
@@ -48,7 +50,8 @@ func (f tailFlags) source() (tailSource, error) {
 	return f.natsSource(*sink.NATS)
 }
 
-// configured returns the sink of the configuration that can be read: the named one, or the only one.
+// configured returns the sink of the configuration that can be read: the named one, or
+// the only one.
 func (f tailFlags) configured() (config.Sink, error) {
 	c, err := config.Load(f.config)
 	if err != nil {

@@ -24,7 +24,8 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// versionLine says what was built from what, as far as the build knew.
+// versionLine names the version, the commit and the Go version, as far as the build knew
+// them.
 func versionLine() string {
 	v, commit := version, ""
 	if info, ok := debug.ReadBuildInfo(); ok {

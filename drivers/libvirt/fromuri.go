@@ -8,13 +8,13 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/transport"
 )
 
-// NewFromURI returns the driver of the connection called name at a libvirt connection URI,
-// such as qemu:///system or qemu+tls://kvm01.example.com/system. It starts nothing. It
-// fails for a URI that package transport cannot parse.
+// NewFromURI returns the driver of the connection called name at a libvirt connection
+// URI, such as qemu:///system or qemu+tls://kvm01.example.com/system. It starts nothing.
+// It fails for a URI that package transport cannot parse.
 //
-// The driver dials as the URI says: a unix socket, TCP, TLS or SSH. Where the daemon wants
-// SASL, the credentials are those of libvirt's own authentication file (see sasl.Find), and
-// a password is sent only over a transport that nobody can read along.
+// The driver dials as the URI says: a unix socket, TCP, TLS or SSH. Where the daemon
+// wants SASL, the credentials are those of libvirt's own authentication file (see
+// sasl.Find), and a password is sent only over a transport that nobody can read along.
 //
 // Each adjust may change what follows from the URI, before the driver is made:
 //

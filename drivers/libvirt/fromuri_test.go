@@ -62,8 +62,8 @@ func firstEvent(ctx context.Context, server *libvirttest.Server, driver *libvirt
 	return errors.Join(err, <-ended)
 }
 
-// TestNewFromURIRefuses holds that a URI that cannot be dialled is refused before anything
-// is opened.
+// TestNewFromURIRefuses holds that a URI that cannot be dialled is refused before
+// anything is opened.
 func TestNewFromURIRefuses(t *testing.T) {
 	for _, uri := range []string{"qemu+carrier://kvm01/system", "qemu+unix://kvm01/system", "system"} {
 		if driver, err := libvirt.NewFromURI("kvm01", uri); err == nil || driver != nil {

@@ -102,6 +102,16 @@ func (c *Cmd) Wait() error {
 	}
 }
 
+// Kill kills a program that was started; of one with a deadline, all that it has started too.
+// Wait must still be called. A program that has ended is left alone.
+func (c *Cmd) Kill() {
+	if c.within > 0 {
+		c.cancel()
+		return
+	}
+	_ = c.Process.Kill() // ended is as good as killed
+}
+
 // Run starts the program and waits until it has ended.
 func (c *Cmd) Run() error {
 	if err := c.Start(); err != nil {

@@ -126,16 +126,17 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
-func TestServer(t *testing.T) {
-	cmd := command.Server("sleep", "1000")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Error(err)
-	}
-	if err := cmd.Wait(); err == nil {
-		t.Error("a killed server ended without an error")
+func TestKill(t *testing.T) {
+	for name, cmd := range map[string]*command.Cmd{
+		"server": command.Server("sleep", "1000"), "program": command.New(t.Context(), time.Minute, "sleep", "1000"),
+	} {
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Kill()
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("a killed %s ended without an error", name)
+		}
 	}
 }
 

@@ -38,35 +38,35 @@ func (v virsh) job(args ...string) (string, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.wait() }()
 	for {
-		if err, ok := within(jobInterval, ended); ok {
+		if ok, err := within(jobInterval, ended); ok {
 			return r.output(), err
 		}
 		done, err := jobs[args[0]](v, args[1:])
 		if err != nil {
-			r.kill()
+			r.cmd.Kill()
 			return "", errors.Join(err, <-ended)
 		}
 		if !done {
 			continue
 		}
-		if err, ok := within(jobGrace, ended); ok {
+		if ok, err := within(jobGrace, ended); ok {
 			return r.output(), err
 		}
-		r.kill()
-		<-ended // killed, which is no error of the job's
+		r.cmd.Kill()
+		<-ended //nolint:errcheck // that virsh was killed is no error of the job
 		return r.output(), nil
 	}
 }
 
-// within waits for an error at most for a time, and reports whether it came.
-func within(d time.Duration, ended <-chan error) (err error, ok bool) {
+// within waits for an error, which may be nil, at most for a time, and reports whether it came.
+func within(d time.Duration, ended <-chan error) (ok bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case err := <-ended:
-		return err, true
+		return true, err
 	case <-timer.C:
-		return nil, false
+		return false, nil
 	}
 }
 

@@ -17,15 +17,15 @@ import (
 // before its begin.
 func hangingVirsh(t *testing.T, when string) {
 	t.Helper()
-	real, err := exec.LookPath("virsh")
+	program, err := exec.LookPath("virsh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	script := `#!/bin/sh
-case "$4" in save|managedsave|dump|migrate) ;; *) exec ` + real + ` "$@" ;; esac
+case "$4" in save|managedsave|dump|migrate) ;; *) exec ` + program + ` "$@" ;; esac
 `
 	if when == "behind" {
-		script += real + ` "$@"` + "\n"
+		script += program + ` "$@"` + "\n"
 	}
 	script += "exec sleep 1000\n"
 	dir := t.TempDir()

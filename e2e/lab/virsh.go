@@ -104,7 +104,6 @@ type virshRun struct {
 	cmd            *command.Cmd
 	stdout, stderr bytes.Buffer
 	words          string // the URI and the command
-	kill           func()
 }
 
 func (v virsh) run(args ...string) (string, error) {
@@ -119,10 +118,9 @@ func (v virsh) run(args ...string) (string, error) {
 }
 
 func (v virsh) start(args ...string) (*virshRun, error) {
-	ctx, cancel := context.WithCancel(context.Background())
 	r := &virshRun{
-		cmd:   command.New(ctx, v.within, "virsh", append([]string{"-q", "-c", v.uri}, args...)...),
-		words: v.uri + " " + strings.Join(args, " "), kill: cancel,
+		cmd:   command.New(context.Background(), v.within, "virsh", append([]string{"-q", "-c", v.uri}, args...)...),
+		words: v.uri + " " + strings.Join(args, " "),
 	}
 	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
 	return r, r.cmd.Start()
@@ -131,7 +129,6 @@ func (v virsh) start(args ...string) (*virshRun, error) {
 // wait waits until virsh has ended.
 func (r *virshRun) wait() error {
 	err := r.cmd.Wait()
-	r.kill() // frees the context
 	stderr := strings.TrimSpace(r.stderr.String())
 	late := (*command.DeadlineError)(nil)
 	switch {

@@ -108,7 +108,7 @@ func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in, feed := io.Pipe()
 		var out bytes.Buffer
-		defer feed.Close()
+		defer func() { _ = feed.Close() }() // where the test has failed
 		r := newReport(&out, io.Discard)
 		done := make(chan error)
 		go func() { done <- r.read(in) }()

@@ -12,8 +12,8 @@ import (
 // yamlBlock is a fenced block of YAML in a document.
 var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
 
-// TestDocs loads every configuration in the documents, strictly. A part of one is completed
-// first.
+// TestDocs loads every configuration in the documents, strictly. A part of one is
+// completed first.
 func TestDocs(t *testing.T) {
 	documents, err := filepath.Glob("../../docs/*.md")
 	if err != nil {

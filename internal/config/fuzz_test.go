@@ -9,8 +9,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// FuzzConfig holds that any file is a configuration or is refused with reasons that each name the file, and that
-// what is valid can be described.
+// FuzzConfig holds that any file is a configuration or is refused with reasons that each
+// name the file, and that what is valid can be described.
 func FuzzConfig(f *testing.F) {
 	samples, err := filepath.Glob("../../configs/*.yaml")
 	if err != nil || len(samples) == 0 {

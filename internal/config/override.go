@@ -23,7 +23,8 @@ type Overrides struct {
 	Kafka []string
 }
 
-// Apply puts what is set into c, and validates the whole. What fails is an [InvalidError].
+// Apply puts what is set into c, and validates the whole. What fails is an
+// [InvalidError].
 func (o Overrides) Apply(c *Config) error {
 	set := func(v *string, flag string) {
 		if flag != "" {

@@ -24,21 +24,21 @@ import (
 // benchRound is how many events one round brings from the firehose to NATS.
 const benchRound = 100_000
 
-// benchChunk is how many events the firehose makes at a time. It makes the next
-// when the registry has recorded most of them: flat out, it is faster than a disk can sync,
-// and what does not fit into the connection's queue is lost and declared.
+// benchChunk is how many events the firehose makes at a time. It makes the next when the
+// registry has recorded most of them: flat out, it is faster than a disk can sync, and
+// what does not fit into the connection's queue is lost and declared.
 const benchChunk = 4000
 
-// bareBatch is how many messages the bare publisher commits at a time: about as
-// many as a pump delivers at a time.
+// bareBatch is how many messages the bare publisher commits at a time: about as many as a
+// pump delivers at a time.
 const bareBatch = 1000
 
-// BenchmarkEndToEnd brings events from a firehose, which is a libvirtd's protocol on
-// a unix socket, through the driver, the registry, the journal with its fsyncs and the sink to a
-// NATS server in this process, and compares with a bare publisher that publishes the
-// same messages, read back from the server, by the same scheme: fast-ingest
-// batches for JetStream, plain publishing for core NATS. They take turns in one
-// run. "ratio" is virtcast's rate over the bare publisher's, the median of the rounds.
+// BenchmarkEndToEnd brings events from a firehose, which is a libvirtd's protocol on a
+// unix socket, through the driver, the registry, the journal with its fsyncs and the sink
+// to a NATS server in this process, and compares with a bare publisher that publishes the
+// same messages, read back from the server, by the same scheme: fast-ingest batches for
+// JetStream, plain publishing for core NATS. They take turns in one run. "ratio" is
+// virtcast's rate over the bare publisher's, the median of the rounds.
 func BenchmarkEndToEnd(b *testing.B) {
 	b.Run("jetstream", func(b *testing.B) { benchmarkEndToEnd(b, nats.ModeJetStream) })
 	b.Run("core", func(b *testing.B) { benchmarkEndToEnd(b, nats.ModeCore) })
@@ -116,8 +116,8 @@ func benchServer(b *testing.B) *server.Server {
 	return srv
 }
 
-// benchService runs a wired virtcast until the benchmark ends. more are sinks that are made
-// already.
+// benchService runs a wired virtcast until the benchmark ends. more are sinks that are
+// made already.
 func benchService(b *testing.B, hypervisor *libvirttest.Server, sinks []config.Sink, more ...NamedSink) *Service {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")
@@ -216,7 +216,8 @@ func (bus *benchBus) count(b *testing.B) int64 {
 	return n
 }
 
-// collect takes the messages of the round that has just arrived, with subjects of their own.
+// collect takes the messages of the round that has just arrived, with subjects of their
+// own.
 func (bus *benchBus) collect(b *testing.B) {
 	if bus.mode == nats.ModeJetStream {
 		bus.readStream(b)

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// The control socket is HTTP on a unix socket in the data directory. Only the user that runs
-// virtcast may open it. By it, another process of this program changes a journal that is in
-// use: POST /deadletters/retry and /deadletters/drop, each with a controlOrder.
+// The control socket is HTTP on a unix socket in the data directory. Only the user that
+// runs virtcast may open it. By it, another process of this program changes a journal
+// that is in use: POST /deadletters/retry and /deadletters/drop, each with a
+// controlOrder.
 
 // maxControlBody bounds a request and an answer, in bytes: some 100,000 numbers.
 const maxControlBody = 1 << 20
@@ -38,8 +39,8 @@ type controlOrder struct {
 	IDs []uint64 `json:"ids"`
 }
 
-// controlAnswer is for how many dead letters an order was carried out, and why not for the
-// rest.
+// controlAnswer is for how many dead letters an order was carried out, and why not for
+// the rest.
 type controlAnswer struct {
 	Done  int    `json:"done"`
 	Error string `json:"error,omitempty"`
@@ -48,8 +49,8 @@ type controlAnswer struct {
 // controlSocket is the path of the socket in a data directory.
 func controlSocket(dataDir string) string { return filepath.Join(dataDir, "control.sock") }
 
-// serveControl serves the control socket until ctx ends. Where there can be no socket, as in
-// a directory with a long name, it logs that and returns nil: everything else works.
+// serveControl serves the control socket until ctx ends. Where there can be no socket, as
+// in a directory with a long name, it logs that and returns nil: everything else works.
 func (s *Service) serveControl(ctx context.Context) error {
 	name := controlSocket(s.config.DataDir)
 	// The journal is ours, so a socket that is there is a dead process's.

@@ -37,11 +37,12 @@ const defaultKills = 30
 // crashTopic is where the children publish to Kafka.
 const crashTopic = "virt.events"
 
-// TestKill kills virtcast with SIGKILL at random instants under load, again and
-// again. The firehose is a libvirtd's protocol on a unix socket, the NATS server and the Kafka broker are processes of their
-// own. Then everything that any child knew to be durable must be in the stream and in the topic, and
-// each domain's events in order. In the stream every event is once; in the topic some may be again, after a
-// start, as what they were.
+// TestKill kills virtcast with SIGKILL at random instants under load, again and again.
+// The firehose is a libvirtd's protocol on a unix socket, the NATS server and the Kafka
+// broker are processes of their own. Then everything that any child knew to be durable
+// must be in the stream and in the topic, and each domain's events in order. In the
+// stream every event is once; in the topic some may be again, after a start, as what they
+// were.
 func TestKill(t *testing.T) {
 	kills := defaultKills
 	if n, err := strconv.Atoi(os.Getenv(crashKills)); err == nil {
@@ -128,8 +129,8 @@ func startCrashChild(t *testing.T, file, acks string) *command.Cmd {
 	return child
 }
 
-// crashChild is virtcast run -c, and notes what is durable: a callback of the
-// registry is called when the event is.
+// crashChild is virtcast run -c, and notes what is durable: a callback of the registry is
+// called when the event is.
 func crashChild(ctx context.Context, file, acks string) error {
 	c, err := config.Load(file)
 	if err != nil {

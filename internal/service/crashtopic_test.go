@@ -72,9 +72,10 @@ func topicEnd(t *testing.T, brokers []string) int64 {
 	return total
 }
 
-// readTopicPublished reads the topic, and checks what every reader relies on: the first appearances of a domain's events are in
-// order without a hole; what appears again is equal; and a partition goes back to earlier events no more often than
-// virtcast was started again. It returns what was published, and how many records were there again.
+// readTopicPublished reads the topic, and checks what every reader relies on: the first
+// appearances of a domain's events are in order without a hole; what appears again is
+// equal; and a partition goes back to earlier events no more often than virtcast was
+// started again. It returns what was published, and how many records were there again.
 func readTopicPublished(t *testing.T, brokers []string, restarts int) (published map[fired]bool, repeats int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*lab.Patience)

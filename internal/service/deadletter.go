@@ -10,15 +10,16 @@ import (
 	"github.com/virtcast/virtcast/internal/config"
 )
 
-// DeadLetters are the dead letters of a data directory, whether a virtcast uses it or not.
+// DeadLetters are the dead letters of a data directory, whether a virtcast uses it or
+// not.
 type DeadLetters struct{ config *config.Config }
 
-// DeadLettersOf returns the dead letters of a configuration's data directory. Nothing else
-// of the configuration matters, but for the journal's bound.
+// DeadLettersOf returns the dead letters of a configuration's data directory. Nothing
+// else of the configuration matters, but for the journal's bound.
 func DeadLettersOf(c *config.Config) DeadLetters { return DeadLetters{c} }
 
-// Each calls do for each dead letter, oldest first, until do returns an error, and returns
-// that. It fails with [journal.ErrNoJournal] for a directory without a journal.
+// Each calls do for each dead letter, oldest first, until do returns an error, and
+// returns that. It fails with [journal.ErrNoJournal] for a directory without a journal.
 func (d DeadLetters) Each(do func(journal.DeadLetter) error) error {
 	var stopped error
 	err := journal.ReadDeadLetters(journalDir(d.config), func(l journal.DeadLetter) bool {
@@ -28,8 +29,8 @@ func (d DeadLetters) Each(do func(journal.DeadLetter) error) error {
 	return errors.Join(err, stopped)
 }
 
-// Retry puts dead letters back to be delivered again, each to its own sink, and returns how
-// many: all of them, or none and an error.
+// Retry puts dead letters back to be delivered again, each to its own sink, and returns
+// how many: all of them, or none and an error.
 func (d DeadLetters) Retry(ctx context.Context, ids []uint64) (int, error) {
 	return d.change(ctx, actionRetry, ids, bridge.RetryDeadLetters)
 }

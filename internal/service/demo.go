@@ -12,8 +12,8 @@ import (
 	"github.com/virtcast/virtcast/internal/config"
 )
 
-// demo is a simulated hypervisor in this process, whose domains live through a scenario. The
-// driver that watches it is the real one.
+// demo is a simulated hypervisor in this process, whose domains live through a scenario.
+// The driver that watches it is the real one.
 type demo struct{ server *libvirttest.Server }
 
 func newDemo() *demo {

@@ -15,8 +15,8 @@ import (
 
 const operations = "../../docs/operations.md"
 
-// TestDocsMetrics holds that docs/operations.md explains the metrics that there are, those of
-// the sinks themselves excepted, and no others.
+// TestDocsMetrics holds that docs/operations.md explains the metrics that there are,
+// those of the sinks themselves excepted, and no others.
 func TestDocsMetrics(t *testing.T) {
 	s, err := New(&config.Config{
 		DataDir:     t.TempDir(),

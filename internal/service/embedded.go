@@ -26,8 +26,8 @@ type EmbeddedOptions struct {
 }
 
 // Embedded is a service that needs no configuration: it watches the hypervisors of this
-// machine, or a simulated one, and publishes to a NATS server in this process. Connections
-// and sinks in the overrides replace these.
+// machine, or a simulated one, and publishes to a NATS server in this process.
+// Connections and sinks in the overrides replace these.
 type Embedded struct {
 	// Config is what the service runs with.
 	Config  *config.Config
@@ -63,7 +63,8 @@ func NewEmbedded(ctx context.Context, opts EmbeddedOptions) (*Embedded, error) {
 }
 
 // embeddedConfig is what the overrides are put over. The URL of the server is known only
-// once it runs: until then its usual one stands for it, so that all else can be validated.
+// once it runs: until then its usual one stands for it, so that all else can be
+// validated.
 func embeddedConfig(o config.Overrides) (*config.Config, error) {
 	c := &config.Config{
 		DataDir: o.DataDir,

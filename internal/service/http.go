@@ -29,8 +29,8 @@ func (s *Service) serveMetrics(ctx context.Context) error {
 	return serveHTTP(ctx, listener, mux)
 }
 
-// serveHTTP serves until ctx ends, and then until the requests under way are answered, for
-// up to closeTimeout.
+// serveHTTP serves until ctx ends, and then until the requests under way are answered,
+// for up to closeTimeout.
 func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	ended := make(chan struct{})

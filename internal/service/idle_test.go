@@ -15,8 +15,8 @@ import (
 	"github.com/virtcast/virtcast/internal/config"
 )
 
-// idleSocket is set in the child that plays the hypervisors of the idle benchmark,
-// so that their memory is not counted.
+// idleSocket is set in the child that plays the hypervisors of the idle benchmark, so
+// that their memory is not counted.
 const idleSocket = "VIRTCAST_IDLE_SOCKET"
 
 const idleConnections = 1000
@@ -33,8 +33,8 @@ func idleServer(ctx context.Context, socket string) error {
 	return nil
 }
 
-// BenchmarkIdleConnections reports what a connection costs that nothing happens on:
-// heap and stacks of a whole virtcast with 1,000 of them, less one without any.
+// BenchmarkIdleConnections reports what a connection costs that nothing happens on: heap
+// and stacks of a whole virtcast with 1,000 of them, less one without any.
 func BenchmarkIdleConnections(b *testing.B) {
 	dir := b.TempDir()
 	socket := filepath.Join(dir, "sock")

@@ -11,15 +11,18 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/kafka"
+	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// benchDeliver is how many events the bare sink gets at a time: about as many as a pump brings when there is a backlog.
+// benchDeliver is how many events the bare sink gets at a time: about as many as a pump
+// brings when there is a backlog.
 const benchDeliver = 5000
 
-// BenchmarkEndToEndKafka brings events from a firehose, which is a libvirtd's protocol on a unix socket, through the driver, the
-// registry, the journal with its fsyncs and the sink to a real broker, and compares with the bare sink, which
-// gets the same events from memory. They take turns in one run. "ratio" is virtcast's rate over the bare sink's, the median of the
-// rounds; "deliver" is how many events the pump brought at a time.
+// BenchmarkEndToEndKafka brings events from a firehose, which is a libvirtd's protocol on
+// a unix socket, through the driver, the registry, the journal with its fsyncs and the
+// sink to a real broker, and compares with the bare sink, which gets the same events from
+// memory. They take turns in one run. "ratio" is virtcast's rate over the bare sink's,
+// the median of the rounds; "deliver" is how many events the pump brought at a time.
 func BenchmarkEndToEndKafka(b *testing.B) {
 	cluster := lab.Kafka(b, lab.KafkaOptions{HeapMB: 768, Config: []string{
 		// What is measured is written once and never read: it shall not fill the disk.
@@ -39,19 +42,21 @@ type countedSink struct {
 }
 
 // Deliver implements bridge.Sink.
-func (s *countedSink) Deliver(ctx context.Context, events []schema.Event) (int, error) {
-	n, err := s.Sink.Deliver(ctx, events)
-	if s.keep.Load() {
-		for i := range events[:n] {
+func (s *countedSink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	s.calls.Add(1)
+	return s.Sink.Deliver(ctx, events, func(i int, err error) {
+		outcome(i, err)
+		if err != nil {
+			return
+		}
+		if s.keep.Load() {
 			e := events[i]
 			connection := *e.Connection // The events are the pump's.
 			e.Connection = &connection
 			s.kept = append(s.kept, e)
 		}
-	}
-	s.calls.Add(1)
-	s.delivered.Add(int64(n))
-	return n, err
+		s.delivered.Add(1)
+	})
 }
 
 func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression kafka.Compression) {
@@ -97,7 +102,7 @@ func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression
 	publish := func() time.Duration {
 		start := time.Now()
 		for chunk := range slices.Chunk(sink.kept, benchDeliver) {
-			if n, err := bare.Deliver(b.Context(), chunk); n != len(chunk) || err != nil {
+			if n, err := sinktest.Prefix(b.Context(), bare, chunk); n != len(chunk) || err != nil {
 				b.Fatalf("Deliver = %d, %v", n, err)
 			}
 		}

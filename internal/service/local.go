@@ -16,8 +16,8 @@ const probeTimeout = 3 * time.Second
 // sessionName is the connection of a user's own libvirt.
 const sessionName = "session"
 
-// localCandidates are what may be on this machine: LIBVIRT_DEFAULT_URI where it is set, else
-// the usual ones, in this order.
+// localCandidates are what may be on this machine: LIBVIRT_DEFAULT_URI where it is set,
+// else the usual ones, in this order.
 func localCandidates() []config.Connection {
 	if uri := os.Getenv("LIBVIRT_DEFAULT_URI"); uri != "" {
 		return []config.Connection{{Name: "local", URI: uri}}

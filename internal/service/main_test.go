@@ -26,7 +26,8 @@ func runChild(child func(context.Context) error) int {
 	return 0
 }
 
-// childOf returns what this process is to do where a test started it as its child, else nil.
+// childOf returns what this process is to do where a test started it as its child, else
+// nil.
 func childOf() func(context.Context) error {
 	if config := os.Getenv(crashConfig); config != "" {
 		return func(ctx context.Context) error { return crashChild(ctx, config, os.Getenv(crashAcks)) }

@@ -101,8 +101,8 @@ func writeEndpoint(url string) error {
 	return nil
 }
 
-// EmbeddedNATSURL returns the URL of the embedded NATS server that was last started on this
-// machine by this user, or NATS's default.
+// EmbeddedNATSURL returns the URL of the embedded NATS server that was last started on
+// this machine by this user, or NATS's default.
 func EmbeddedNATSURL() string {
 	if name, err := endpointFile(); err == nil {
 		if data, err := os.ReadFile(name); err == nil {

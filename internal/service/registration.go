@@ -6,7 +6,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// registrations translates the configured registrations, or makes the one that none means.
+// registrations translates the configured registrations, or makes the one that none
+// means.
 func registrations(c *config.Config) []registry.Registration {
 	if len(c.Registrations) == 0 {
 		return []registry.Registration{{Kinds: []schema.Kind{schema.KindLifecycle}}}

@@ -79,8 +79,8 @@ func New(c *config.Config, opts Options) (*Service, error) {
 	return s, nil
 }
 
-// OpenJournal opens the journal of a data directory, and so makes sure that no other process
-// uses it.
+// OpenJournal opens the journal of a data directory, and so makes sure that no other
+// process uses it.
 func OpenJournal(c *config.Config, log *slog.Logger) (*journal.Journal, error) {
 	j, err := journal.Open(journalDir(c), journal.Options{MaxBytes: c.Journal.Bytes(), Logger: log})
 	if err != nil {
@@ -207,7 +207,8 @@ func (s *Service) addConnection(c config.Connection, drivers Drivers) error {
 	return s.registry.AddConnection(registry.Connection{Name: c.Name, Driver: driver})
 }
 
-// Registry returns the registry: for registrations and callbacks beside the configured ones.
+// Registry returns the registry: for registrations and callbacks beside the configured
+// ones.
 func (s *Service) Registry() *registry.Registry { return s.registry }
 
 // Connection returns what the connection of that name has done, and whether there is one.

@@ -15,7 +15,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/jsonl"
 )
 
-// TestFormerSinksAreDropped holds that the cursors of what is configured stay, those of the stores of states included.
+// TestFormerSinksAreDropped holds that the cursors of what is configured stay, those of
+// the stores of states included.
 func TestFormerSinksAreDropped(t *testing.T) {
 	j, err := journal.Open(t.TempDir(), journal.Options{})
 	if err != nil {
@@ -48,8 +49,8 @@ func TestFormerSinksAreDropped(t *testing.T) {
 	}
 }
 
-// TestLookUp holds that connections and sinks are found by their names, and that a service
-// that does not run can be closed.
+// TestLookUp holds that connections and sinks are found by their names, and that a
+// service that does not run can be closed.
 func TestLookUp(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "events.jsonl")
 	s, err := New(&config.Config{

@@ -36,7 +36,8 @@ type connectable[Fit any] interface {
 	Connect(ctx context.Context) (Fit, error)
 }
 
-// connector is a connectable sink as the bridge wants it. What the sink finds, it logs itself.
+// connector is a connectable sink as the bridge wants it. What the sink finds, it logs
+// itself.
 type connector[Fit any] struct{ connectable[Fit] }
 
 var _ bridge.Connector = connector[nats.Fit]{}
@@ -53,7 +54,8 @@ type sinkTools struct {
 	registerer prometheus.Registerer
 }
 
-// of returns the tools of one sink: its logger and its registerer, both labelled with its name.
+// of returns the tools of one sink: its logger and its registerer, both labelled with its
+// name.
 func (t sinkTools) of(name string) sinkTools {
 	return sinkTools{
 		log:        t.log.With("sink", name),

@@ -28,7 +28,7 @@ func openSink(t *testing.T, path string) *Sink {
 
 func mustDeliver(t *testing.T, s *Sink, events []schema.Event) {
 	t.Helper()
-	if n, err := s.Deliver(t.Context(), events); n != len(events) || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), s, events); n != len(events) || err != nil {
 		t.Fatalf("Deliver of %d events = %d, %v", len(events), n, err)
 	}
 }
@@ -181,7 +181,7 @@ func TestFullDisk(t *testing.T) {
 		mustDeliver(t, s, events[:1])
 		disk := &smallDisk{room: room}
 		s.shrink(t, disk)
-		n, err := s.Deliver(t.Context(), events[1:])
+		n, err := sinktest.Prefix(t.Context(), s, events[1:])
 		if want := strings.Count(text[:room], "\n"); n != want || !errors.Is(err, syscall.ENOSPC) || sinktest.IsPermanent(err) {
 			t.Fatalf("room for %d bytes: Deliver = %d, %v, want %d and a full disk", room, n, err, want)
 		}
@@ -205,7 +205,7 @@ func TestSyncFails(t *testing.T) {
 	events := sinktest.NewSource(1, 1).Take(5)
 	mustDeliver(t, s, events[:2])
 	s.shrink(t, &smallDisk{room: 1 << 20, syncErr: syscall.EIO})
-	if n, err := s.Deliver(t.Context(), events[2:]); n != 0 || !errors.Is(err, syscall.EIO) {
+	if n, err := sinktest.Prefix(t.Context(), s, events[2:]); n != 0 || !errors.Is(err, syscall.EIO) {
 		t.Fatalf("Deliver = %d, %v, want 0 and EIO", n, err)
 	}
 	wantFile(t, path, lines(events[:2]))
@@ -220,7 +220,7 @@ func TestTruncateFails(t *testing.T) {
 	events := sinktest.NewSource(1, 1).Take(3)
 	mustDeliver(t, s, events[:1])
 	s.shrink(t, &smallDisk{room: 10, truncErr: syscall.EPERM})
-	if n, err := s.Deliver(t.Context(), events[1:]); n != 0 || err == nil {
+	if n, err := sinktest.Prefix(t.Context(), s, events[1:]); n != 0 || err == nil {
 		t.Fatalf("Deliver = %d, %v, want 0 and an error", n, err)
 	}
 	mustDeliver(t, s, events[1:])
@@ -231,7 +231,7 @@ func TestSecondWriter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	events := sinktest.NewSource(1, 1).Take(1)
 	mustDeliver(t, openSink(t, path), events)
-	_, err := openSink(t, path).Deliver(t.Context(), events)
+	_, err := sinktest.Prefix(t.Context(), openSink(t, path), events)
 	if err == nil || !strings.Contains(err.Error(), "another process writes it: give each its own file") {
 		t.Errorf("Deliver = %v, want that another process writes the file", err)
 	}
@@ -251,7 +251,7 @@ func TestOpenErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n, err := openSink(t, tt.path).Deliver(t.Context(), sinktest.NewSource(1, 1).Take(1))
+			n, err := sinktest.Prefix(t.Context(), openSink(t, tt.path), sinktest.NewSource(1, 1).Take(1))
 			if n != 0 || err == nil || !strings.Contains(err.Error(), tt.want) || sinktest.IsPermanent(err) {
 				t.Errorf("Deliver = %d, %v, want 0 and a transient error with %q", n, err, tt.want)
 			}
@@ -276,7 +276,7 @@ func TestPipe(t *testing.T) {
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		begin := time.Now()
-		n, err := s.Deliver(ctx, rest)
+		n, err := sinktest.Prefix(ctx, s, rest)
 		cancel()
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > time.Second {
 			t.Fatalf("Deliver = %d, %v after %v, want the context's error soon after 50ms", n, err, took)
@@ -307,7 +307,7 @@ func TestPipe(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Deliver(t.Context(), events[:1]); n != 0 || err == nil || !strings.Contains(err.Error(), "its reader has gone: start it again") {
+	if n, err := sinktest.Prefix(t.Context(), s, events[:1]); n != 0 || err == nil || !strings.Contains(err.Error(), "its reader has gone: start it again") {
 		t.Errorf("Deliver without a reader = %d, %v", n, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +37,8 @@ type Sink struct {
 	// already. It is written before anything else.
 	torn   []byte
 	tornID string
+	// written is the event whose torn line was completed by a call that it was not presented to.
+	written string
 }
 
 // New returns a sink that has not opened its file yet. The error is a fault of cfg, see [Config.Validate].
@@ -49,7 +52,19 @@ func New(cfg Config) (*Sink, error) {
 // Deliver appends events; see package bridge for the contract. Every error is transient: a full disk, a pipe
 // without a reader. It returns when ctx ends, even while a pipe or a terminal does not take more; a disk that
 // does not answer, and a standard output that is a socket, hold it up.
-func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
+//
+// What was written of an event without outcome is cut off again, or, in a pipe, is the
+// beginning of a line that the next call completes before all else.
+func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	n, err := s.write(ctx, events)
+	for i := range n {
+		outcome(i, nil)
+	}
+	return err
+}
+
+// write writes events until one fails, and returns how many it has written.
+func (s *Sink) write(ctx context.Context, events []schema.Event) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := context.Cause(ctx); err != nil {
@@ -238,12 +253,20 @@ func (s *Sink) appendStream(ctx context.Context, events []schema.Event) (n int, 
 		if s.torn = s.torn[written:]; err != nil {
 			return 0, err
 		}
-		if s.tornID == eventKey(&events[0]) {
-			n = 1
-		}
+		s.written, s.tornID = s.tornID, ""
 	}
 	for n < len(events) && ctx.Err() == nil {
-		s.encode(events[n:])
+		end := len(events)
+		if s.written != "" { // It has no outcome yet, and must not be written again.
+			if i := slices.IndexFunc(events[n:], func(e schema.Event) bool { return eventKey(&e) == s.written }); i == 0 {
+				s.written = ""
+				n++
+				continue
+			} else if i > 0 {
+				end = n + i
+			}
+		}
+		s.encode(events[n:end])
 		written, err := s.file.Write(s.buf)
 		lines := s.whole(written)
 		if err != nil {

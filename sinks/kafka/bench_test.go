@@ -132,7 +132,7 @@ func sinkContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compres
 	})
 	return &contestant{name: "sink", publish: func(b *testing.B) {
 		for chunk := range slices.Chunk(events, benchDeliver) {
-			if n, err := sink.Deliver(b.Context(), chunk); n != len(chunk) || err != nil {
+			if n, err := sinktest.Prefix(b.Context(), sink, chunk); n != len(chunk) || err != nil {
 				b.Fatalf("Deliver = %d, %v", n, err)
 			}
 		}

@@ -99,7 +99,7 @@ func testMissingTopic(t *testing.T, b *realBroker) {
 	sink := b.watch(t, "absent")
 	for _, do := range []func() error{
 		func() error { _, err := sink.Connect(t.Context()); return err },
-		func() error { _, err := sink.Deliver(t.Context(), oneDomain(1)); return err },
+		func() error { _, err := sinktest.Prefix(t.Context(), sink, oneDomain(1)); return err },
 	} {
 		err := do()
 		oneLine(t, err, "topic absent", "UNKNOWN_TOPIC_OR_PARTITION", "create the topic, or add create: {partitions: 12}")
@@ -156,7 +156,7 @@ func testMisfit(t *testing.T, b *realBroker) {
 			fit, err := sink.Connect(t.Context())
 			if test.err != nil {
 				oneLine(t, err, append(test.err, "topic "+topic)...)
-				n, err := sink.Deliver(t.Context(), oneDomain(1))
+				n, err := sinktest.Prefix(t.Context(), sink, oneDomain(1))
 				if n != 0 || sinktest.IsPermanent(err) {
 					t.Errorf("Deliver = %d, %v, want 0 and a transient error", n, err)
 				}
@@ -185,7 +185,7 @@ func testSmallMessages(t *testing.T, b *realBroker) {
 	var permanent []int
 	var good []schema.Event
 	for done := 0; done < len(events); {
-		n, err := sink.Deliver(t.Context(), events[done:])
+		n, err := sinktest.Prefix(t.Context(), sink, events[done:])
 		good = append(good, events[done:done+n]...)
 		done += n
 		if err == nil {
@@ -262,8 +262,8 @@ type recent struct {
 	by time.Duration
 }
 
-func (r recent) Deliver(ctx context.Context, events []schema.Event) (int, error) {
-	return r.Sink.Deliver(ctx, shift(events, r.by))
+func (r recent) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	return r.Sink.Deliver(ctx, shift(events, r.by), outcome)
 }
 
 // shift returns events that happened later.

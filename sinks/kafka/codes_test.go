@@ -92,7 +92,7 @@ func TestRetryGivesUp(t *testing.T) {
 	events := oneDomain(9)
 	tape.fail(codeUnknown, 1000)
 	begin := time.Now()
-	n, err := sink.Deliver(t.Context(), events[:5])
+	n, err := sinktest.Prefix(t.Context(), sink, events[:5])
 	if n != 0 || err == nil || sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 	}
@@ -201,7 +201,7 @@ func TestSplitInDoubt(t *testing.T) {
 		response.Topics = append(response.Topics, rt)
 		return response, nil, true
 	})
-	n, err := sink.Deliver(t.Context(), events[10:])
+	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
 	if n != 5 || !sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 5 and a permanent error", n, err)
 	}
@@ -223,11 +223,11 @@ func TestSplitOfKeptBatch(t *testing.T) {
 	events := oneDomain(20)
 	poison(events, 7)
 	tape.fail(19, 1000)
-	if n, err := sink.Deliver(t.Context(), events); n != 0 || err == nil || sinktest.IsPermanent(err) {
+	if n, err := sinktest.Prefix(t.Context(), sink, events); n != 0 || err == nil || sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 	}
 	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
-	n, err := sink.Deliver(t.Context(), events)
+	n, err := sinktest.Prefix(t.Context(), sink, events)
 	if n != 7 || !sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 7 and a permanent error", n, err)
 	}
@@ -283,7 +283,7 @@ func TestSplit(t *testing.T) {
 				rest := events
 				good := slices.Clone(events)
 				for k, i := range where {
-					n, err := sink.Deliver(t.Context(), rest)
+					n, err := sinktest.Prefix(t.Context(), sink, rest)
 					if at := len(events) - len(rest) + n; at != i || !sinktest.IsPermanent(err) {
 						t.Fatalf("Deliver stops at %d with %v, want %d and a permanent error", at, err, i)
 					}
@@ -333,7 +333,7 @@ func TestOperator(t *testing.T) {
 			before := len(tape.batches())
 			tape.fail(answer, 1000)
 			for range 3 {
-				n, err := sink.Deliver(t.Context(), events)
+				n, err := sinktest.Prefix(t.Context(), sink, events)
 				if n != 0 || err == nil || sinktest.IsPermanent(err) {
 					t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virtcast/virtcast/internal/field"
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
 func TestConfigValidate(t *testing.T) {
@@ -218,7 +219,7 @@ func TestMetrics(t *testing.T) {
 	tape.fail(19, 2)
 	sink.deliver(t, events[10:12])
 	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
-	if n, err := sink.Deliver(t.Context(), events[12:13]); n != 0 || err == nil {
+	if n, err := sinktest.Prefix(t.Context(), sink, events[12:13]); n != 0 || err == nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	tape.fail(59, 1)

@@ -81,7 +81,7 @@ func TestStuckLeader(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	n, err := sink.Deliver(t.Context(), events[10:])
+	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
 	if n != 0 || sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 	}
@@ -113,7 +113,7 @@ func TestNoLeader(t *testing.T) {
 			}
 		}
 	})
-	n, err := sink.Deliver(t.Context(), events[10:])
+	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
 	if n != 0 || sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 	}
@@ -188,7 +188,7 @@ func TestPrefix(t *testing.T) {
 	want := slices.IndexFunc(events, func(e schema.Event) bool { return at(&e, 6) == bad })
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
 	for range 3 {
-		n, err := sink.Deliver(t.Context(), events)
+		n, err := sinktest.Prefix(t.Context(), sink, events)
 		if n != want || err == nil || sinktest.IsPermanent(err) {
 			t.Fatalf("Deliver = %d, %v, want %d and a transient error", n, err, want)
 		}
@@ -225,7 +225,7 @@ func TestEnormousRecord(t *testing.T) {
 	sink := c.watch(t)
 	events := oneDomain(5)
 	events[2].Object.Name = strings.Repeat("x", maxRecord)
-	n, err := sink.Deliver(t.Context(), events)
+	n, err := sinktest.Prefix(t.Context(), sink, events)
 	if n != 2 || !sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 2 and a permanent error", n, err)
 	}
@@ -249,7 +249,7 @@ func TestGapWaits(t *testing.T) {
 	events := slices.Concat(source.Take(40), []schema.Event{source.Gap(0)}, source.Take(40))
 	bad := at(&events[20], 6)
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
-	if n, err := sink.Deliver(t.Context(), events); n >= 40 || err == nil {
+	if n, err := sinktest.Prefix(t.Context(), sink, events); n >= 40 || err == nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	if stored := c.events(t, DefaultTopic); len(stored) >= 40 || sinktest.Check(events[:40], stored).Strange > 0 {
@@ -289,7 +289,7 @@ func TestLinger(t *testing.T) {
 	sink.deliver(t, events[1:1+worthwhile])
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if n, err := sink.Deliver(ctx, events[1+worthwhile:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	if n, err := sinktest.Prefix(ctx, sink, events[1+worthwhile:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Deliver = %d, %v, want 0 and the context's error", n, err)
 	}
 	sink.cfg.Linger = 100 * time.Millisecond

@@ -52,7 +52,7 @@ func eventsOf(t *testing.T, messages []Message) []schema.Event {
 
 func deliver(t *testing.T, s *Sink, events []schema.Event) {
 	t.Helper()
-	if n, err := s.Deliver(t.Context(), events); n != len(events) || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), s, events); n != len(events) || err != nil {
 		t.Fatalf("Deliver = %d, %v, want %d", n, err, len(events))
 	}
 }

@@ -241,7 +241,7 @@ func TestNotABroker(t *testing.T) {
 			defer func() { <-served }()
 			defer func() { _ = listener.Close() }()
 			s := newSink(t, Config{Brokers: []string{listener.Addr().String()}, ConnectTimeout: 5 * time.Second})
-			n, err := s.Deliver(t.Context(), sinktest.NewSource(1, 1).Take(1))
+			n, err := sinktest.Prefix(t.Context(), s, sinktest.NewSource(1, 1).Take(1))
 			if n != 0 || sinktest.IsPermanent(err) {
 				t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
 			}

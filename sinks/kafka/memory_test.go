@@ -18,7 +18,7 @@ func TestOtherEventsAfterFailure(t *testing.T) {
 	const size = 120
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: -1})
 	for range 8 {
-		if n, err := sink.Deliver(t.Context(), source.Take(size)); n == size || err == nil {
+		if n, err := sinktest.Prefix(t.Context(), sink, source.Take(size)); n == size || err == nil {
 			t.Fatalf("Deliver = %d, %v, want an error", n, err)
 		}
 		if got := len(sink.producer.done); got > 2*size {
@@ -48,7 +48,7 @@ func TestRememberedUntilPresented(t *testing.T) {
 	events := sinktest.NewSource(1, 30).Take(120)
 	bad := at(&events[0], 6)
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
-	if n, err := sink.Deliver(t.Context(), events); n != 0 || err == nil {
+	if n, err := sinktest.Prefix(t.Context(), sink, events); n != 0 || err == nil {
 		t.Fatalf("Deliver = %d, %v, want 0 and an error", n, err)
 	}
 	fault.Remove()

@@ -45,7 +45,7 @@ func (a accessCase) run(t *testing.T, brokers []string) {
 	if err != nil {
 		oneLine(t, err, a.hints...)
 	}
-	n, err := sink.Deliver(t.Context(), oneDomain(1))
+	n, err := sinktest.Prefix(t.Context(), sink, oneDomain(1))
 	if sinktest.IsPermanent(err) || a.delivers != (err == nil) || a.delivers != (n == 1) {
 		t.Fatalf("Deliver = %d, %v, want success: %t", n, err, a.delivers)
 	}

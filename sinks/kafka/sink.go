@@ -88,9 +88,28 @@ func (s *Sink) Connect(ctx context.Context) (Fit, error) {
 
 // Deliver publishes events in order; see package bridge for the contract. The error is permanent for an
 // event that the broker refuses for good, because it is too large, say.
-func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
-	s.shipment.plan.make(events)
-	return s.deliver(ctx, events, &s.shipment)
+func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	return inOutcomes(events, outcome, func(rest []schema.Event) (int, error) {
+		s.shipment.plan.make(rest)
+		return s.deliver(ctx, rest, &s.shipment)
+	})
+}
+
+// inOutcomes tells the outcomes of a delivery that acknowledges events in their order.
+func inOutcomes(events []schema.Event, outcome func(i int, err error), deliver func([]schema.Event) (int, error)) error {
+	n, err := deliver(events)
+	for i := range n {
+		outcome(i, nil)
+	}
+	var permanent interface{ Permanent() bool }
+	if !errors.As(err, &permanent) || !permanent.Permanent() {
+		return err
+	}
+	outcome(n, err)
+	if n == len(events)-1 {
+		return nil
+	}
+	return errors.New("an event before these was refused")
 }
 
 // deliver publishes events as the cargo that is made of s.shipment.

@@ -37,8 +37,8 @@ func NewState(cfg Config, options Options) (*State, error) {
 func (s *State) Connect(ctx context.Context) (Fit, error) { return s.sink.Connect(ctx) }
 
 // Deliver stores the state that each event tells ([schema.KindState]), in order; see package bridge for the contract.
-func (s *State) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
-	return s.sink.deliver(ctx, events, s.cargo)
+func (s *State) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	return inOutcomes(events, outcome, func(rest []schema.Event) (int, error) { return s.sink.deliver(ctx, rest, s.cargo) })
 }
 
 // Close ends the connections, as [Sink.Close] does.

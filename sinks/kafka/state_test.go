@@ -77,7 +77,7 @@ func TestStateRecords(t *testing.T) {
 	running := schema.State{Valid: true, Code: schema.StateRunning, Reason: 1, Persistence: schema.Persistent}
 	gone := schema.State{Valid: true, Code: schema.StateShutoff, Persistence: schema.NotPersistent, Gone: true}
 	states := []schema.Event{stateOf(events[0], running), stateOf(events[1], running), stateOf(events[2], gone)}
-	if n, err := newState(t, c.stateConfig()).Deliver(t.Context(), states); n != 3 || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), newState(t, c.stateConfig()), states); n != 3 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	last := map[string]int{} // by key: the record's length, -1 for a tombstone

@@ -143,7 +143,7 @@ func (w watched) mayRepeat() int { return int(testutil.ToFloat64(w.metrics.dupli
 // deliver delivers all events, and fails the test if that does not succeed at once.
 func (w watched) deliver(t testing.TB, events []schema.Event) {
 	t.Helper()
-	if n, err := w.Deliver(t.Context(), events); n != len(events) || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), w, events); n != len(events) || err != nil {
 		t.Fatalf("Deliver of %d events = %d, %v", len(events), n, err)
 	}
 }

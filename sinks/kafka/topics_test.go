@@ -26,14 +26,14 @@ func TestTopicMadeAnew(t *testing.T) {
 			sink.deliver(t, source.Take(200))
 			fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 			events := source.Take(200)
-			if n, err := sink.Deliver(t.Context(), events); n != 0 || err == nil {
+			if n, err := sinktest.Prefix(t.Context(), sink, events); n != 0 || err == nil {
 				t.Fatalf("Deliver = %d, %v", n, err)
 			}
 			if err := c.DeleteTopic(DefaultTopic); err != nil {
 				t.Fatal(err)
 			}
 			fault.Remove()
-			n, err := sink.Deliver(t.Context(), events)
+			n, err := sinktest.Prefix(t.Context(), sink, events)
 			if n != 0 || sinktest.IsPermanent(err) {
 				t.Fatalf("Deliver without a topic = %d, %v, want 0 and a transient error", n, err)
 			}
@@ -82,7 +82,7 @@ func TestStaleMetadata(t *testing.T) {
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}) // stored, in truth
 	events := source.Take(200)
 	all = append(all, events...)
-	n, err := sink.Deliver(t.Context(), events)
+	n, err := sinktest.Prefix(t.Context(), sink, events)
 	if n == len(events) || sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want a transient error", n, err)
 	}
@@ -151,7 +151,7 @@ func TestOneOfTheTopicsIsMissing(t *testing.T) {
 	})
 	first := slices.IndexFunc(events, func(e schema.Event) bool { return e.Connection.Name == "kvm01" })
 	for range 2 {
-		n, err := sink.Deliver(t.Context(), events)
+		n, err := sinktest.Prefix(t.Context(), sink, events)
 		if n != first {
 			t.Fatalf("Deliver = %d, %v, want %d", n, err, first)
 		}
@@ -178,7 +178,7 @@ func TestLimitIsForgotten(t *testing.T) {
 	events := source.Take(300)
 	poison(events, 100)
 	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
-	n, err := sink.Deliver(t.Context(), events)
+	n, err := sinktest.Prefix(t.Context(), sink, events)
 	if n != 100 || !sinktest.IsPermanent(err) {
 		t.Fatalf("Deliver = %d, %v, want 100 and a permanent error", n, err)
 	}

@@ -222,7 +222,7 @@ func TestLogin(t *testing.T) {
 				}
 			}()
 			events := sinktest.NewSource(1, 1).Take(3)
-			n, err := sink.Deliver(t.Context(), events)
+			n, err := sinktest.Prefix(t.Context(), sink, events)
 			if tt.want == "" {
 				if n != len(events) || err != nil {
 					t.Fatalf("Deliver = %d, %v, want %d, nil", n, err, len(events))

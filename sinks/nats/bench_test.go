@@ -56,7 +56,7 @@ func benchmarkPublish(b *testing.B, cfg Config, batch bool, publish bare) {
 	defer func() { _ = sink.Close(b.Context()) }()
 	source := sinktest.NewSource(20, 2000)
 	encoder := newEncoder(sink.subject, sink.cfg.Content, sink.cfg.Mode == ModeJetStream)
-	if _, err := sink.Deliver(b.Context(), source.Take(benchBatch)); err != nil {
+	if _, err := sinktest.Prefix(b.Context(), sink, source.Take(benchBatch)); err != nil {
 		b.Fatal(err)
 	}
 	var bareTime, sinkTime time.Duration
@@ -98,7 +98,7 @@ func benchmarkPublish(b *testing.B, cfg Config, batch bool, publish bare) {
 }
 
 func deliver(b *testing.B, sink *Sink, events []schema.Event) {
-	if n, err := sink.Deliver(b.Context(), events); n != len(events) || err != nil {
+	if n, err := sinktest.Prefix(b.Context(), sink, events); n != len(events) || err != nil {
 		b.Fatalf("Deliver = %d, %v", n, err)
 	}
 }

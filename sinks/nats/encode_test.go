@@ -110,12 +110,12 @@ func TestMetrics(t *testing.T) {
 	}
 	defer closeSink(t, sink)
 	for _, chunk := range [][]schema.Event{events[:10], events[10:]} {
-		if n, err := sink.Deliver(t.Context(), chunk); n != len(chunk) || err != nil {
+		if n, err := sinktest.Prefix(t.Context(), sink, chunk); n != len(chunk) || err != nil {
 			t.Fatalf("Deliver = %d, %v", n, err)
 		}
 	}
 	sink.fresh = true // Lanes, as in a new process: they know of duplicates.
-	if n, err := sink.Deliver(t.Context(), events[5:]); n != 15 || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), sink, events[5:]); n != 15 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	families, err := registry.Gather()

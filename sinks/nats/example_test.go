@@ -44,7 +44,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	events := sinktest.NewSource(1, 2).Take(6)
-	if _, err := sink.Deliver(ctx, events); err != nil {
+	if _, err := sinktest.Prefix(ctx, sink, events); err != nil {
 		log.Fatal(err)
 	}
 	if err := sink.Close(ctx); err != nil {

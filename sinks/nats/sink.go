@@ -104,7 +104,28 @@ func (s *Sink) Connect(ctx context.Context) (Fit, error) {
 // event whose message is larger than the server or the stream takes.
 //
 // In core mode, an event counts as acknowledged when the server has it: all or none of a call.
-func (s *Sink) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
+func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	return inOutcomes(events, outcome, func(rest []schema.Event) (int, error) { return s.deliver(ctx, rest) })
+}
+
+// inOutcomes tells the outcomes of a delivery that acknowledges events in their order.
+func inOutcomes(events []schema.Event, outcome func(i int, err error), deliver func([]schema.Event) (int, error)) error {
+	n, err := deliver(events)
+	for i := range n {
+		outcome(i, nil)
+	}
+	var permanent interface{ Permanent() bool }
+	if !errors.As(err, &permanent) || !permanent.Permanent() {
+		return err
+	}
+	outcome(n, err)
+	if n == len(events)-1 {
+		return nil
+	}
+	return errors.New("an event before these was refused")
+}
+
+func (s *Sink) deliver(ctx context.Context, events []schema.Event) (n int, err error) {
 	if len(events) == 0 {
 		return 0, nil
 	}

@@ -55,8 +55,8 @@ func NewState(cfg Config, options Options) (*State, error) {
 func (s *State) Connect(ctx context.Context) (Fit, error) { return s.sink.Connect(ctx) }
 
 // Deliver stores the state that each event tells ([schema.KindState]), in order; see package bridge for the contract.
-func (s *State) Deliver(ctx context.Context, events []schema.Event) (n int, err error) {
-	return s.sink.Deliver(ctx, events)
+func (s *State) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+	return s.sink.Deliver(ctx, events, outcome)
 }
 
 // Close ends the connection, as [Sink.Close] does.

@@ -167,7 +167,7 @@ func TestStateBucket(t *testing.T) {
 	}
 	events := sinktest.NewSource(1, 2).Take(5)
 	states := []schema.Event{stateOf(events[0], running), stateOf(events[1], running), stateOf(events[2], gone)}
-	if n, err := store.Deliver(t.Context(), states); n != 3 || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), store, states); n != 3 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	entry, err := kv.Get(t.Context(), events[1].Object.UUID.String())
@@ -204,7 +204,7 @@ func TestStateBucket(t *testing.T) {
 		}
 	}
 	// The domain comes back.
-	if n, err := store.Deliver(t.Context(), []schema.Event{stateOf(events[3], running), stateOf(events[4], running)}); n != 2 || err != nil {
+	if n, err := sinktest.Prefix(t.Context(), store, []schema.Event{stateOf(events[3], running), stateOf(events[4], running)}); n != 2 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}
 	if keys, err = kv.Keys(t.Context()); len(keys) != 2 || err != nil {

@@ -119,7 +119,7 @@ func TestStreamMisfits(t *testing.T) {
 			sink := newSink(t, tt.cfg)
 			defer closeSink(t, sink)
 			begin := time.Now()
-			_, err := sink.Deliver(t.Context(), sinktest.NewSource(1, 3).Take(3))
+			_, err := sinktest.Prefix(t.Context(), sink, sinktest.NewSource(1, 3).Take(3))
 			if err == nil || sinktest.IsPermanent(err) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("Deliver\n got %v\nwant one line, transient, with %q", err, tt.want)
 			}
@@ -154,7 +154,7 @@ func TestCorePermission(t *testing.T) {
 	srv := startServer(t, func(o *server.Options) { o.JetStream, o.Users = false, restricted("virt.>") })
 	sink := newSink(t, Config{URL: srv.ClientURL(), Mode: ModeCore, Username: "u", Password: "p"})
 	defer closeSink(t, sink)
-	n, err := sink.Deliver(t.Context(), sinktest.NewSource(1, 3).Take(3))
+	n, err := sinktest.Prefix(t.Context(), sink, sinktest.NewSource(1, 3).Take(3))
 	if n != 0 || err == nil || !strings.Contains(err.Error(), "let this user publish to virt.>") {
 		t.Errorf("Deliver = %d, %v, want 0 and the missing permission", n, err)
 	}
@@ -194,7 +194,7 @@ func TestMaxMessageSize(t *testing.T) {
 		stream := createStream(t, nc, func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
 		sink := newSink(t, Config{URL: srv.ClientURL()})
 		source := sinktest.NewSource(1, 3)
-		if _, err := sink.Deliver(t.Context(), source.Take(10)); err != nil {
+		if _, err := sinktest.Prefix(t.Context(), sink, source.Take(10)); err != nil {
 			t.Fatal(err)
 		}
 		c := stream.CachedInfo().Config
@@ -210,7 +210,7 @@ func TestMaxMessageSize(t *testing.T) {
 		events[60].Object.Name = strings.Repeat("x", 4096)
 		rest := events
 		for range 5 {
-			n, err := sink.Deliver(t.Context(), rest)
+			n, err := sinktest.Prefix(t.Context(), sink, rest)
 			rest = rest[n:]
 			if sinktest.IsPermanent(err) {
 				break

@@ -32,41 +32,47 @@ func Check(delivered, stored []schema.Event) Report {
 	var r Report
 	index := make(map[string]int, len(delivered))
 	for i := range delivered {
-		index[key(&delivered[i])] = i
+		index[name(&delivered[i])] = i
 	}
 	seen := make([]bool, len(delivered))
-	last := map[string]int{} // by what must be in order
+	last := map[any]int{} // by what must be in order
 	for i := range stored {
 		e := &stored[i]
-		at, ok := index[key(e)]
+		at, ok := index[name(e)]
 		switch {
 		case !ok:
 			r.Strange++
-			r.note("stored event %d, %s, was not delivered", i, key(e))
+			r.note("stored event %d, %s, was not delivered", i, name(e))
 			continue
 		case seen[at]:
 			r.Duplicates++
-			r.note("event %s is stored again, at %d", key(e), i)
+			r.note("event %s is stored again, at %d", name(e), i)
 			continue
 		}
 		seen[at] = true
-		lane := e.Object.UUID.String()
-		if e.Object.UUID.IsZero() {
-			lane = e.Connection.Name
-		}
-		if before, ok := last[lane]; ok && before > at {
+		key := orderKey(e)
+		if before, ok := last[key]; ok && before > at {
 			r.Inversions++
-			r.note("event %s is stored after %s", key(e), key(&delivered[before]))
+			r.note("event %s is stored after %s", name(e), name(&delivered[before]))
 		}
-		last[lane] = max(last[lane], at)
+		last[key] = max(last[key], at)
 	}
 	for i := range seen {
 		if !seen[i] {
 			r.Lost++
-			r.note("event %s is not stored", key(&delivered[i]))
+			r.note("event %s is not stored", name(&delivered[i]))
 		}
 	}
 	return r
 }
 
-func key(e *schema.Event) string { return e.Source() + " " + e.ID() }
+// orderKey is what an event must be in order with: its object, or its connection.
+func orderKey(e *schema.Event) any {
+	if e.Object.IsConnection() {
+		return e.Connection.Name
+	}
+	return e.Object.Key()
+}
+
+// name is the identity of an event.
+func name(e *schema.Event) string { return e.Source() + " " + e.ID() }

@@ -39,6 +39,8 @@ type Fixture struct {
 	TooLarge int
 	// Break makes the other side fail and work again, and returns then; it is called while events flow.
 	Break []Break
+	// Jam makes the other side take in nothing of some keys, or of some partition, while all others go on.
+	Jam func(t *testing.T) Jam
 	// Stall makes the other side take in nothing and answer nothing, until the end of the test.
 	Stall func(t *testing.T)
 	// Repeats is set where a failure may store an event again, which the other side cannot prevent. Order is then
@@ -52,6 +54,14 @@ type Fixture struct {
 type Break struct {
 	Name string
 	Do   func(t *testing.T)
+}
+
+// Jam is a part of the other side that fails.
+type Jam struct {
+	// Affects reports whether an event cannot be stored while it lasts.
+	Affects func(e *schema.Event) bool
+	// Free ends it.
+	Free func()
 }
 
 // maxBreaks bounds how often the other side fails in one part of the suite.
@@ -75,6 +85,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h.New(t)) })
+	}
+	if h.New(t).Jam != nil {
+		t.Run("jam", func(t *testing.T) { testJam(t, h.New(t)) })
 	}
 	for i, b := range h.New(t).Break {
 		t.Run("break/"+b.Name, func(t *testing.T) { testBreak(t, h.New(t), i) })
@@ -114,8 +127,8 @@ func testContent(t *testing.T, f Fixture) {
 	want = append(want, source.Gap(0), source.Gap(1))
 	want = append(want, source.Peculiar()...)
 	want = append(want, source.Take(100)...)
-	if n, err := sink.Deliver(ctx, nil); n != 0 || err != nil {
-		t.Errorf("Deliver of nothing = %d, %v, want 0, nil", n, err)
+	if _, err := Prefix(ctx, sink, nil); err != nil {
+		t.Errorf("Deliver of nothing = %v, want nil", err)
 	}
 	if _, err := Pump(ctx, sink, want[:1], 1); err != nil {
 		t.Fatal(err)
@@ -132,11 +145,11 @@ func testContent(t *testing.T, f Fixture) {
 	}
 	byKey := map[string]schema.Event{}
 	for _, e := range got {
-		byKey[key(&e)] = e
+		byKey[name(&e)] = e
 	}
 	for _, e := range want {
-		if diff := cmp.Diff(e, byKey[key(&e)]); diff != "" {
-			t.Fatalf("event %s (-delivered +stored):\n%s", key(&e), diff)
+		if diff := cmp.Diff(e, byKey[name(&e)]); diff != "" {
+			t.Fatalf("event %s (-delivered +stored):\n%s", name(&e), diff)
 		}
 	}
 }
@@ -152,7 +165,7 @@ func testRestart(t *testing.T, f Fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := first.Deliver(ctx, events[:1]); n != 0 || err == nil {
+	if n, err := Prefix(ctx, first, events[:1]); n != 0 || err == nil {
 		t.Errorf("Deliver after Close = %d, %v, want 0 and an error", n, err)
 	}
 	closeSink(t, first) // A second Close does no harm.
@@ -168,7 +181,7 @@ func testRestart(t *testing.T, f Fixture) {
 	}
 }
 
-// testPermanent: an event that can never be delivered is named, and what is before and
+// testPermanent: an event that can never be delivered is refused, each time, and what is before and
 // after it arrives.
 func testPermanent(t *testing.T, f Fixture) {
 	if f.TooLarge == 0 {
@@ -181,16 +194,15 @@ func testPermanent(t *testing.T, f Fixture) {
 		for round := range 2 { // A fresh sink, and one that has delivered.
 			events := source.Take(100)
 			events[where].Object.Name = strings.Repeat("x", f.TooLarge)
-			n, err := sink.Deliver(ctx, events)
-			if n != where || !IsPermanent(err) {
-				t.Fatalf("round %d: Deliver with a too large event at %d = %d, %v, want %d and a permanent error", round, where, n, err, where)
+			refused, _, err := settle(ctx, sink, events, len(events))
+			if err != nil {
+				t.Fatalf("round %d, too large event at %d: %v", round, where, err)
 			}
-			n, err = sink.Deliver(ctx, events[where:])
-			if n != 0 || !IsPermanent(err) {
-				t.Fatalf("round %d: Deliver of a too large event = %d, %v, want 0 and a permanent error", round, n, err)
+			if len(refused) != 1 || name(&refused[0]) != name(&events[where]) {
+				t.Fatalf("round %d: %d events were refused, want the too large event at %d", round, len(refused), where)
 			}
-			if _, err := Pump(ctx, sink, events[where+1:], 1000); err != nil {
-				t.Fatal(err)
+			if o, err := Deliver(ctx, sink, events[where:where+1]); err != nil || o.Refused[0] == nil {
+				t.Fatalf("round %d: Deliver of a too large event gave the outcomes %+v and %v, want a permanent error", round, o, err)
 			}
 			want := slices.Concat(events[:where], events[where+1:])
 			stored := f.Read(t)
@@ -208,7 +220,7 @@ func testCancel(t *testing.T, f Fixture) {
 	source := NewSource(1, 500)
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if n, err := sink.Deliver(ended, source.Take(10)); n != 0 || err == nil {
+	if n, err := Prefix(ended, sink, source.Take(10)); n != 0 || err == nil {
 		t.Errorf("Deliver with an ended context = %d, %v, want 0 and an error", n, err)
 	}
 	if f.Stall == nil {
@@ -223,7 +235,7 @@ func testCancel(t *testing.T, f Fixture) {
 		}
 		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 		begin := time.Now()
-		n, err := sink.Deliver(short, source.Take(20_000))
+		n, err := Prefix(short, sink, source.Take(20_000))
 		took := time.Since(begin)
 		cancel()
 		if err == nil || IsPermanent(err) || took > 2*time.Second {
@@ -288,6 +300,58 @@ func testBreak(t *testing.T, f Fixture, which int) {
 	r := Check(events, f.Read(t))
 	if f.Repeats {
 		t.Logf("stored again: %d", r.Duplicates)
+		r.Duplicates, r.First = 0, ""
+	}
+	if !r.OK() {
+		t.Fatalf("stored events: %+v", r)
+	}
+}
+
+// testJam: what one key cannot take for long delays no other event's acknowledgement by more than
+// one round, and arrives in order when the key takes it again.
+func testJam(t *testing.T, f Fixture) {
+	ctx := testContext(t)
+	sink := open(t, f)
+	source := NewSource(2, 40)
+	all := source.Take(400)
+	if _, err := Pump(ctx, sink, all, 100); err != nil {
+		t.Fatal(err)
+	}
+	jam := f.Jam(t)
+	var waiting []schema.Event
+	for round := range 8 {
+		fresh := source.Take(200)
+		all = append(all, fresh...)
+		earlier := len(waiting)
+		waiting = append(waiting, fresh...)
+		o, err := Deliver(ctx, sink, waiting)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := waiting[:0:0]
+		for i := range waiting {
+			affected := jam.Affects(&waiting[i])
+			switch {
+			case o.Refused[i] != nil:
+				t.Fatalf("round %d: an event was refused: %v", round, o.Refused[i])
+			case o.Acknowledged[i] && affected:
+				t.Fatalf("round %d: event %s was acknowledged, which the other side cannot have taken", round, name(&waiting[i]))
+			case o.Open(i):
+				kept = append(kept, waiting[i])
+				if !affected && i < earlier {
+					t.Fatalf("round %d: event %s, which nothing is in the way of, was presented before and is not acknowledged (%v)",
+						round, name(&waiting[i]), o.Err)
+				}
+			}
+		}
+		waiting = kept
+	}
+	jam.Free()
+	if _, err := Pump(ctx, sink, waiting, 500); err != nil {
+		t.Fatal(err)
+	}
+	r := Check(all, f.Read(t))
+	if f.Repeats {
 		r.Duplicates, r.First = 0, ""
 	}
 	if !r.OK() {

@@ -138,8 +138,8 @@ func TestTotalIsBounded(t *testing.T) {
 }
 
 // TestQueueModel plays random schedules of everything that a queue can meet, and holds: what
-// comes out is what went in, in order; each loss is declared with its count before anything
-// that was let in after it; a gap of hold stands before what was pushed after it; positions
+// comes out is what went in, in order; each loss is declared with its count in its place,
+// before anything that was let in after it; a gap of hold stands before what was pushed after it; positions
 // stand where they were pushed; the memory adds up.
 func TestQueueModel(t *testing.T) {
 	for seed := range uint64(3000) {
@@ -256,7 +256,7 @@ func (m *queueModel) check() string {
 			if o.Detail < want {
 				return fmt.Sprintf("%d came after %d", o.Detail, want)
 			}
-			if missing += uint64(o.Detail - want); missing > declared {
+			if missing += uint64(o.Detail - want); missing != declared {
 				return fmt.Sprintf("%d lost before %d, %d declared", missing, o.Detail, declared)
 			}
 			if o.Event != session && session != -1 {

@@ -2,6 +2,9 @@ package registry
 
 import (
 	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +113,23 @@ func TestClockSetBack(t *testing.T) {
 			if gap.UnobservedSince.After(gap.Gap.Until) || gap.Received.Before(gap.UnobservedSince) {
 				t.Errorf("a gap from %v to %v", gap.UnobservedSince, gap.Gap.Until)
 			}
+		}
+	})
+}
+
+// TestFailureIsLoggedOnce holds that errors that differ only in a port are one.
+func TestFailureIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		h := &host{name: "kvm01", down: errors.New("refused")}
+		w := watch(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, h)
+		for port := range 100 {
+			h.setDown(fmt.Errorf("read tcp 10.0.0.1:%d->10.0.0.2:16509: connection reset by peer", 40000+port))
+			time.Sleep(2 * time.Minute)
+		}
+		w.stop()
+		if n := strings.Count(log.String(), "connection reset"); n != 1 {
+			t.Errorf("the failure is logged %d times, want once", n)
 		}
 	})
 }

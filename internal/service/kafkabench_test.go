@@ -71,14 +71,14 @@ func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression
 	}
 	bare := topic("bare")
 	b.Cleanup(func() {
-		if err := bare.Close(context.WithoutCancel(b.Context())); err != nil {
+		if err := bare.Close(); err != nil {
 			b.Error(err)
 		}
 	})
 	sink := &countedSink{Sink: topic("whole")}
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	b.Cleanup(hypervisor.Close)
-	service := benchService(b, hypervisor, nil, NamedSink{"log", sink})
+	service := benchService(b, hypervisor, nil, NamedSink{"log", closer{sink}})
 
 	round := func() time.Duration {
 		sink.delivered.Store(0)

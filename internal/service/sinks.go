@@ -48,6 +48,18 @@ func (c connector[Fit]) Connect(ctx context.Context) error {
 	return err
 }
 
+// closer is a sink whose Close needs no context.
+type closer struct{ closable }
+
+// closable is a connector that is closed without a context.
+type closable interface {
+	bridge.Connector
+	Close() error
+}
+
+// Close implements Sink.
+func (c closer) Close(context.Context) error { return c.closable.Close() }
+
 // sinkTools is what sinks are made with.
 type sinkTools struct {
 	log        *slog.Logger
@@ -92,12 +104,12 @@ func sinkKinds() []sinkKind {
 			kind: config.KindKafka,
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				sink, err := kafka.New(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[kafka.Fit]{sink}, err
+				return closer{sink}, err
 			},
 			keepsStates: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
-				store, err := kafka.NewState(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[kafka.Fit]{store}, err
+				store, err := kafka.NewStateStore(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
+				return closer{store}, err
 			},
 		},
 		{

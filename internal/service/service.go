@@ -149,7 +149,7 @@ func (s *Service) makeSink(c *config.Sink) error {
 		return err
 	}
 	attached := attachedSink{NamedSink: NamedSink{c.Name, sink}}
-	if kind.keepsStates != nil && kind.keepsStates(c) {
+	if kind.hasStore != nil && kind.hasStore(c) {
 		store, storeErr := kind.buildStore(c, tools.of(bridge.StateReader(c.Name)))
 		if err = storeErr; err == nil {
 			attached.store = store

@@ -44,10 +44,10 @@ func (t sinkTools) of(name string) sinkTools {
 type sinkKind struct {
 	kind  string
 	build func(c *config.Sink, t sinkTools) (Sink, error)
-	// keepsStates reports whether a state store is configured beside the sink, and
+	// hasStore reports whether a state store is configured beside the sink, and
 	// buildStore makes it; both are nil for a kind that has no stores.
-	keepsStates func(c *config.Sink) bool
-	buildStore  func(c *config.Sink, t sinkTools) (Sink, error)
+	hasStore   func(c *config.Sink) bool
+	buildStore func(c *config.Sink, t sinkTools) (Sink, error)
 }
 
 // sinkKinds is the table.
@@ -58,7 +58,7 @@ func sinkKinds() []sinkKind {
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return nats.New(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
+			hasStore: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return nats.NewStateStore(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
@@ -68,7 +68,7 @@ func sinkKinds() []sinkKind {
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return kafka.New(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
+			hasStore: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return kafka.NewStateStore(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},

@@ -180,7 +180,7 @@ func (s stateStore) Deliver(_ context.Context, states []schema.Event, outcome fu
 }
 
 // A store of each domain's last known state, beside a sink of events.
-func ExampleBridge_AddState() {
+func ExampleBridge_AddStateStore() {
 	dir := exampleDir()
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	j := exampleJournal(dir)
@@ -193,7 +193,7 @@ func ExampleBridge_AddState() {
 	}
 	states := stateStore{}
 	everything := func(string, schema.UUID) bool { return true }
-	if err := b.AddState("bus", states, everything); err != nil {
+	if err := b.AddStateStore("bus", states, everything); err != nil {
 		log.Fatal(err)
 	}
 	runWhile(b, func(ctx context.Context) error { return b.Record(ctx, exampleBatch(started, suspended)) })
@@ -215,7 +215,7 @@ const started, suspended, resumed = 2, 3, 4
 var exampleConnection = &schema.Connection{Name: "kvm01", URI: "qemu:///system", Hostname: "kvm01", Source: "qemu://kvm01/system"}
 
 // exampleBatch makes observations of one domain, for every sink.
-func exampleBatch(events ...int32) []schema.Matched {
+func exampleBatch(events ...int32) schema.MatchedBatch {
 	var all []schema.Matched
 	for _, event := range events {
 		all = append(all, schema.Matched{Observation: schema.Observation{
@@ -224,7 +224,7 @@ func exampleBatch(events ...int32) []schema.Matched {
 			Received: time.Now().UTC(),
 		}})
 	}
-	return all
+	return schema.MatchedBatch{Connection: exampleConnection.Name, Matched: all}
 }
 
 // runWhile runs a bridge for the time of do, and until everything is delivered.

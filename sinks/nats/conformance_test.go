@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -26,16 +25,11 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// closer gives a sink the Close that the suite wants.
-type closer struct{ connector }
-
 // connector is what both the sink and the state store are.
 type connector interface {
 	bridge.Connector
 	Close() error
 }
-
-func (c closer) Close(context.Context) error { return c.connector.Close() }
 
 var (
 	_ connector = (*Sink)(nil)
@@ -49,7 +43,7 @@ func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
 	createStream(t, connectClient(t, srv.ClientURL()), func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
 	cfg := Config{URL: p.url(), Username: jamUser, Password: jamPassword, Content: content, AckTimeout: 2 * time.Second}
 	return sinktest.Fixture{
-		Open:     func(t *testing.T) sinktest.Sink { return closer{newSink(t, cfg)} },
+		Open:     func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
 		Read:     func(t *testing.T) []schema.Event { return readStream(t, srv.ClientURL()) },
 		TooLarge: 64 << 10,
 		Break: []sinktest.Break{
@@ -98,7 +92,7 @@ func coreFixture(t *testing.T, content Content) sinktest.Fixture {
 		URL: p.url(), Username: jamUser, Password: jamPassword, Mode: ModeCore, Content: content, AckTimeout: 2 * time.Second,
 	}
 	return sinktest.Fixture{
-		Open: func(t *testing.T) sinktest.Sink { return closer{newSink(t, cfg)} },
+		Open: func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
 		Read: func(t *testing.T) []schema.Event {
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)

@@ -68,7 +68,7 @@ func TestStateConformance(t *testing.T) {
 		}
 		cfg := Config{URL: p.url(), StateBucket: stateBucket, AckTimeout: 2 * time.Second}
 		return sinktest.Fixture{
-			Open:     func(t *testing.T) sinktest.Sink { return closer{newStateStore(t, cfg)} },
+			Open:     func(t *testing.T) sinktest.Sink { return newStateStore(t, cfg) },
 			Read:     func(t *testing.T) []schema.Event { return readBucket(t, srv.ClientURL()) },
 			TooLarge: 64 << 10,
 			Break: []sinktest.Break{

@@ -4,11 +4,16 @@ import (
 	"context"
 	"time"
 
+	"github.com/virtcast/virtcast/internal/retry"
 	"github.com/virtcast/virtcast/schema"
 )
 
-// retryBackoff bounds the wait before a batch that was not recorded is tried again.
-var retryBackoff = Backoff{Min: 20 * time.Millisecond, Max: 2 * time.Second}
+// minRecordWait and maxRecordWait bound the wait before a batch that was not recorded is tried
+// again.
+const (
+	minRecordWait = 20 * time.Millisecond
+	maxRecordWait = 2 * time.Second
+)
 
 // positionDelay is how long a position waits for observations to become durable with.
 const positionDelay = time.Second
@@ -183,13 +188,13 @@ func (c *recorder) record(ctx context.Context, matched []schema.Matched) bool {
 func (c *recorder) recordAgain(ctx context.Context, batch schema.MatchedBatch, err error) bool {
 	c.registry.trouble.begin(ctx, c.name, err)
 	defer c.registry.trouble.end(ctx)
-	wait := backoff{bounds: retryBackoff}
+	wait := retry.Backoff{Min: minRecordWait, Max: maxRecordWait}
 	for err != nil {
-		if !sleep(ctx, wait.next()) {
+		if retry.Sleep(ctx, wait.Next()) != nil {
 			return false
 		}
 		if err = c.registry.opts.Record(ctx, batch); err != nil {
-			c.registry.trouble.again()
+			c.registry.trouble.again(ctx, c.name, err)
 		}
 	}
 	return true

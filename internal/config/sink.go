@@ -31,7 +31,7 @@ func (s *Sink) kinds() []sinkKind {
 		{
 			key:      KindNATS,
 			present:  s.NATS != nil,
-			validate: func(p field.Path) error { return s.NATS.Validate(p) },
+			validate: func(p field.Path) error { return field.Under(p, s.NATS.Validate()) },
 			describe: func() string { return describeNATS(s.NATS.WithDefaults()) },
 		},
 		{

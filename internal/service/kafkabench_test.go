@@ -78,7 +78,7 @@ func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression
 	sink := &countedSink{Sink: topic("whole")}
 	hypervisor := libvirttest.NewServer(libvirttest.Options{Hostname: "kvm01.example.com"})
 	b.Cleanup(hypervisor.Close)
-	service := benchService(b, hypervisor, nil, NamedSink{"log", closer{sink}})
+	service := benchService(b, hypervisor, nil, NamedSink{"log", sink})
 
 	round := func() time.Duration {
 		sink.delivered.Store(0)

@@ -257,7 +257,7 @@ func (b *realBroker) fixture(t *testing.T, topic string, content Content) sinkte
 		}
 	}
 	return sinktest.Fixture{
-		Open:     func(t *testing.T) sinktest.Sink { return closing{recent{newSink(t, cfg), by}} },
+		Open:     func(t *testing.T) sinktest.Sink { return recent{newSink(t, cfg), by} },
 		Read:     func(t *testing.T) []schema.Event { return shift(b.events(t, topic), -by) },
 		TooLarge: 64 << 10,
 		Break: []sinktest.Break{

@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"context"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -33,16 +32,10 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// closing is a sink as the suite closes it.
-type closing struct{ connector }
-
 type connector interface {
 	bridge.Connector
 	Close() error
 }
-
-// Close implements sinktest.Sink.
-func (c closing) Close(context.Context) error { return c.connector.Close() }
 
 var (
 	_ bridge.Connector = (*Sink)(nil)
@@ -52,7 +45,7 @@ var (
 // fixture is a cluster of three brokers, and a sink for it.
 func (c *testCluster) fixture(cfg Config, open func(t *testing.T, cfg Config) connector) sinktest.Fixture {
 	return sinktest.Fixture{
-		Open:     func(t *testing.T) sinktest.Sink { return closing{open(t, cfg)} },
+		Open:     func(t *testing.T) sinktest.Sink { return open(t, cfg) },
 		Read:     func(t *testing.T) []schema.Event { return c.events(t, DefaultTopic) },
 		TooLarge: 64 << 10,
 		Break: []sinktest.Break{

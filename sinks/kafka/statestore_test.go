@@ -49,7 +49,7 @@ func TestStateConformance(t *testing.T) {
 	sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture {
 		c := startStateCluster(t)
 		return sinktest.Fixture{
-			Open:     func(t *testing.T) sinktest.Sink { return closing{newStateStore(t, c.stateConfig())} },
+			Open:     func(t *testing.T) sinktest.Sink { return newStateStore(t, c.stateConfig()) },
 			Read:     func(t *testing.T) []schema.Event { return c.events(t, stateTopic) },
 			TooLarge: 64 << 10,
 			Break: []sinktest.Break{{Name: "cut connections", Do: func(*testing.T) {

@@ -1,19 +1,26 @@
-package bridge
+package domains
 
 import "github.com/virtcast/virtcast/schema"
+
+// The values of schema.Persistence.
+const (
+	persistenceUnknown = schema.PersistenceUnknown
+	persistent         = schema.Persistent
+	notPersistent      = schema.NotPersistent
+)
 
 // presence is how far a domain is there at one source, as the events tell it.
 type presence uint8
 
 const (
-	unseen    presence = iota // nothing tells whether it is active
-	absent                    // gone: neither defined nor active
-	inactive                  // defined, as far as is known, and not active
-	active                    //
-	incoming                  // a migration to here is under way
-	outgoing                  // a migration from here is under way: it does not run here any more
-	displaced                 // was active, and has become active at another source since
-	presences                 // how many there are
+	unseen     presence = iota // nothing tells whether it is active
+	absent                     // gone: neither defined nor active
+	inactive                   // defined, as far as is known, and not active
+	active                     //
+	incoming                   // a migration to here is under way
+	outgoing                   // a migration from here is under way: it does not run here any more
+	superseded                 // was active, and has become active at another source since
+	presences                  // how many there are
 )
 
 // knowledge is what is known of a domain at one source. The zero value is not "nothing": see [nothing].
@@ -34,8 +41,8 @@ func (k *knowledge) doubt() {
 	if k.presence == absent {
 		*k = nothing
 	}
-	if k.persistence == schema.NotPersistent {
-		k.persistence = schema.PersistenceUnknown
+	if k.persistence == notPersistent {
+		k.persistence = persistenceUnknown
 	}
 }
 
@@ -51,28 +58,8 @@ func (k *knowledge) state() schema.State {
 	}
 }
 
-// How strong a source's claim to a domain is.
-const (
-	rankGone   = iota // it is not there
-	rankThere         // it is defined, or may be
-	rankMoving        // it is there for the time of a migration
-	rankActive        // it is active there, and so nowhere else
-)
-
-func (k *knowledge) rank() int {
-	switch {
-	case k.presence == active:
-		return rankActive
-	case k.presence == incoming || k.presence == outgoing:
-		return rankMoving
-	case k.presence == absent, k.presence == displaced && k.persistence == schema.NotPersistent:
-		return rankGone
-	}
-	return rankThere
-}
-
-// circumstance is what a rule may look at beside what is known.
-type circumstance struct {
+// context is what a rule may look at beside what is known.
+type context struct {
 	// id is the domain's number in the event: -1 while it is inactive.
 	id int32
 	// sure is set when nothing can have been missed since the domain's event before.
@@ -80,7 +67,7 @@ type circumstance struct {
 }
 
 // change is what an event does to what is known.
-type change func(k *knowledge, c circumstance)
+type change func(k *knowledge, c context)
 
 // rise makes the domain active. One that was gone is not persistent, and stays so: it was not defined since.
 func (k *knowledge) rise(code, reason int32, p presence) {
@@ -89,19 +76,19 @@ func (k *knowledge) rise(code, reason int32, p presence) {
 
 // becomes is a change to an active state.
 func becomes(code, reason int32) change {
-	return func(k *knowledge, _ circumstance) { k.rise(code, reason, active) }
+	return func(k *knowledge, _ context) { k.rise(code, reason, active) }
 }
 
 // moves is a change to a state in the course of a migration.
 func moves(p presence, reason int32) change {
-	return func(k *knowledge, _ circumstance) { k.rise(schema.StatePaused, reason, p) }
+	return func(k *knowledge, _ context) { k.rise(schema.StatePaused, reason, p) }
 }
 
 // stops is the end of a domain's activity: a domain that is not defined is gone with it.
 func stops(reason int32) change {
-	return func(k *knowledge, _ circumstance) {
+	return func(k *knowledge, _ context) {
 		k.code, k.reason, k.presence = schema.StateShutoff, reason, inactive
-		if k.persistence == schema.NotPersistent {
+		if k.persistence == notPersistent {
 			k.presence = absent
 		}
 	}
@@ -109,15 +96,15 @@ func stops(reason int32) change {
 
 // stopsMigrated is the end at the source of a migration, which may have removed the definition without a word
 // (--undefinesource).
-func stopsMigrated(k *knowledge, c circumstance) {
+func stopsMigrated(k *knowledge, c context) {
 	stops(shutoffMigrated)(k, c)
-	if k.persistence == schema.Persistent {
-		k.persistence = schema.PersistenceUnknown
+	if k.persistence == persistent {
+		k.persistence = persistenceUnknown
 	}
 }
 
 // resumesMigrated is a migration's end at its destination, or at its source when it was given up.
-func resumesMigrated(k *knowledge, _ circumstance) {
+func resumesMigrated(k *knowledge, _ context) {
 	reason := int32(0)
 	if k.presence == incoming {
 		reason = runningMigrated
@@ -129,7 +116,7 @@ func resumesMigrated(k *knowledge, _ circumstance) {
 }
 
 // resumesFromSnapshot comes behind Started/Restored, too.
-func resumesFromSnapshot(k *knowledge, _ circumstance) {
+func resumesFromSnapshot(k *knowledge, _ context) {
 	reason := runningFromSnapshot
 	if k.presence == active && k.code == schema.StateRunning && k.reason == runningRestored {
 		reason = runningRestored
@@ -137,24 +124,24 @@ func resumesFromSnapshot(k *knowledge, _ circumstance) {
 	k.rise(schema.StateRunning, reason, active)
 }
 
-// defines makes the domain persistent. It may be active all the while, which its id tells; where it was displaced, the event is older
-// than what displaced it.
-func defines(k *knowledge, c circumstance) {
+// defines makes the domain persistent. It may be active all the while, which its id tells; where it was superseded, the event is older
+// than what superseded it.
+func defines(k *knowledge, c context) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {
-	case here && !k.isHere() && k.presence != displaced:
+	case here && !k.isHere() && k.presence != superseded:
 		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
 	case !here && k.presence != inactive:
 		k.code, k.reason, k.presence = schema.StateShutoff, 0, inactive
 	}
-	k.persistence = schema.Persistent
+	k.persistence = persistent
 }
 
 // undefines takes the definition away: an active domain stays until it stops, any other is gone.
-func undefines(k *knowledge, c circumstance) {
+func undefines(k *knowledge, c context) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {
-	case here && !k.isHere() && k.presence != displaced:
+	case here && !k.isHere() && k.presence != superseded:
 		k.code, k.reason, k.presence = schema.StateUnknown, 0, active
 	case !here:
 		if k.code != schema.StateShutoff {
@@ -162,8 +149,8 @@ func undefines(k *knowledge, c circumstance) {
 		}
 		k.presence = absent
 	}
-	k.persistence = schema.NotPersistent
+	k.persistence = notPersistent
 }
 
 // keeps is a change to nothing.
-func keeps(*knowledge, circumstance) {}
+func keeps(*knowledge, context) {}

@@ -2,51 +2,59 @@ package nats
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// TestPlan acknowledges events in every possible order by chance, and holds that each event is ready
-// exactly when those that it must wait for are acknowledged.
-func TestPlan(t *testing.T) {
+// TestOrder gives events their outcome in every possible order by chance, and holds that
+// each event is ready exactly when those that it must wait for have theirs.
+func TestOrder(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	var p plan
-	for range 2000 {
+	var o order
+	for round := range 2000 {
 		source := sinktest.NewSource(1+random.IntN(3), 1+random.IntN(6))
 		var events []schema.Event
 		for range random.IntN(40) {
-			if random.IntN(5) == 0 {
-				events = append(events, source.Gap(0))
-			} else {
-				events = append(events, source.Take(1)...)
+			events = append(events, source.Take(1)...)
+			last := &events[len(events)-1]
+			switch random.IntN(5) {
+			case 0:
+				*last = source.Gap(0)
+			case 1:
+				last.Object = schema.Object{Family: schema.FamilyNodeDevice, Name: "net_" + string(rune('0'+random.IntN(2)))}
 			}
 		}
-		p.make(events)
+		settled := make([]bool, len(events)) // In every second round, some have their outcome.
+		for i := range settled {
+			settled[i] = round%2 == 1 && random.IntN(3) == 0
+		}
+		o.arrange(events, settled)
 		var ready []int32
-		for i, waits := range p.waits {
-			if waits == 0 {
+		for i, waits := range o.waits {
+			if waits == 0 && !settled[i] {
 				ready = append(ready, int32(i))
 			}
 		}
-		acked := make([]bool, len(events))
+		acked := slices.Clone(settled)
 		for done := 0; len(ready) > 0; done++ {
 			at := random.IntN(len(ready))
 			i := ready[at]
 			ready = append(ready[:at], ready[at+1:]...)
 			for j := range int(i) {
-				if !acked[j] && mustWait(&events[j], &events[i]) {
+				if !acked[j] && sinktest.MustWait(&events[i], &events[j]) {
 					t.Fatalf("event %d is ready before event %d is acknowledged", i, j)
 				}
 			}
 			acked[i] = true
-			p.done(i, func(next int32) { ready = append(ready, next) })
+			o.release(i, func(next int32) { ready = append(ready, next) })
 			// What waits for nothing any more is ready.
 			for k := range events {
 				free := !acked[k]
 				for j := range k {
-					free = free && (acked[j] || !mustWait(&events[j], &events[k]))
+					free = free && (acked[j] || !sinktest.MustWait(&events[k], &events[j]))
 				}
 				found := false
 				for _, r := range ready {
@@ -63,12 +71,4 @@ func TestPlan(t *testing.T) {
 			}
 		}
 	}
-}
-
-// mustWait reports whether the later event must wait for the earlier one.
-func mustWait(earlier, later *schema.Event) bool {
-	if earlier.Connection.Name == later.Connection.Name && (earlier.Object.UUID.IsZero() || later.Object.UUID.IsZero()) {
-		return true
-	}
-	return !earlier.Object.UUID.IsZero() && earlier.Object.UUID == later.Object.UUID
 }

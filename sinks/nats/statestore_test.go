@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -14,21 +13,20 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/virtcast/virtcast/internal/field"
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
 const stateBucket = "virt-domains"
 
-func newState(t *testing.T, cfg Config) *State {
+func newStateStore(t *testing.T, cfg Config) *StateStore {
 	t.Helper()
-	s, err := NewState(cfg, Options{})
+	s, err := NewStateStore(cfg, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -53,7 +51,8 @@ func createBucket(t *testing.T, nc *natsgo.Conn, change func(*jetstream.KeyValue
 	return kv
 }
 
-// TestStateConformance holds that states are stored as reliably as events, in a bucket that keeps what was replaced.
+// TestStateConformance holds that states are stored as reliably as events, in a bucket
+// that keeps what was replaced.
 func TestStateConformance(t *testing.T) {
 	sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture {
 		srv := startServer(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
@@ -69,7 +68,7 @@ func TestStateConformance(t *testing.T) {
 		}
 		cfg := Config{URL: p.url(), StateBucket: stateBucket, AckTimeout: 2 * time.Second}
 		return sinktest.Fixture{
-			Open:     func(t *testing.T) sinktest.Sink { return newState(t, cfg) },
+			Open:     func(t *testing.T) sinktest.Sink { return newStateStore(t, cfg) },
 			Read:     func(t *testing.T) []schema.Event { return readBucket(t, srv.ClientURL()) },
 			TooLarge: 64 << 10,
 			Break: []sinktest.Break{
@@ -138,13 +137,15 @@ var (
 	gone    = schema.State{Valid: true, Code: schema.StateShutoff, Persistence: schema.NotPersistent, Gone: true}
 )
 
-// TestStateBucket holds what a bucket that the store made shows through the client library's own view of it.
+// TestStateBucket holds what a bucket that the store made shows through the client
+// library's own view of it.
 func TestStateBucket(t *testing.T) {
 	srv := startServer(t, nil)
 	nc := connectClient(t, srv.ClientURL())
 	cfg := Config{URL: srv.ClientURL(), StateBucket: stateBucket, Create: true}
-	store := newState(t, cfg)
-	fit, err := store.Connect(t.Context())
+	store := newStateStore(t, cfg)
+	err := store.Connect(t.Context())
+	fit := store.Fit()
 	if err != nil || !fit.Created || fit.Stream != "KV_virt-domains" || len(fit.Advice) > 0 {
 		t.Fatalf("Connect: %+v, %v", fit, err)
 	}
@@ -227,7 +228,9 @@ func TestStateBucketDoesNotFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			srv := startServer(t, nil)
 			createBucket(t, connectClient(t, srv.ClientURL()), test.change)
-			fit, err := newState(t, Config{URL: srv.ClientURL(), StateBucket: stateBucket}).Connect(t.Context())
+			store := newStateStore(t, Config{URL: srv.ClientURL(), StateBucket: stateBucket})
+			err := store.Connect(t.Context())
+			fit := store.Fit()
 			if got := errorText(err); got != test.want {
 				t.Errorf("error %q, want %q", got, test.want)
 			}
@@ -240,7 +243,7 @@ func TestStateBucketDoesNotFit(t *testing.T) {
 
 func TestStateBucketIsMissing(t *testing.T) {
 	srv := startServer(t, nil)
-	_, err := newState(t, Config{URL: srv.ClientURL(), StateBucket: stateBucket}).Connect(t.Context())
+	err := newStateStore(t, Config{URL: srv.ClientURL(), StateBucket: stateBucket}).Connect(t.Context())
 	if got, want := errorText(err), "set create: true, or run: nats kv add virt-domains"; !strings.Contains(got, want) {
 		t.Errorf("error %q, want %q in it", got, want)
 	}
@@ -266,7 +269,7 @@ func TestValidateStateBucket(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := Config{URL: "nats://127.0.0.1:4222", StateBucket: stateBucket}
 			test.change(&cfg)
-			if diff := cmp.Diff(test.want, errorText(cfg.Validate(field.Path("")))); diff != "" {
+			if diff := cmp.Diff(test.want, errorText(cfg.Validate())); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})

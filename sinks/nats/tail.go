@@ -9,43 +9,44 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/virtcast/virtcast/internal/tlsfiles"
 	"github.com/virtcast/virtcast/schema"
 )
 
-// FollowOptions is what a follower wants to see. The zero value follows what is
+// TailOptions is which events a reader wants. The zero value means those that are
 // published from now on.
-type FollowOptions struct {
-	// Subject filters what is delivered, as NATS does; empty means every subject
-	// that the configured template can make.
+type TailOptions struct {
+	// Subject filters what is delivered, as NATS does; empty means every subject that the
+	// configured template can make.
 	Subject string
 	// All begins with the oldest event in the stream, Since with the first that was
 	// stored at or after that time. Both need JetStream.
 	All   bool
 	Since time.Time
-	// Interrupted, if not nil, is told when the connection is lost (an error) and when it
-	// is back (nil). In JetStream mode nothing is missed in between.
+	// Interrupted, if not nil, is called with an error when the connection is lost, and
+	// with nil when there is one again. In JetStream mode no event is missed in between.
 	Interrupted func(error)
 }
 
 // Message is one event as it was published.
 type Message struct {
 	Subject string
-	// Event is the decoded event, unless Err says why this is none: another
-	// publisher's message, say, or a later format.
+	// Event is the decoded event. Err is set instead where the message is none: another
+	// publisher's, say, or one of a later format.
 	Event schema.Event
 	Err   error
 }
 
-// followRoom is how many messages of core NATS may wait for handle. NATS drops the
-// connection of a subscriber that is slower for longer.
-const followRoom = 65536
+// tailRoom is how many messages of core NATS may wait for handle. NATS drops the
+// connection of a subscriber that stays slower than the publishers.
+const tailRoom = 65536
 
-// Follow calls handle with every event that is published, in order, until ctx ends
-// (then it returns nil), handle returns an error (then it returns that), or the
-// stream cannot be read. It reads what a sink with the same configuration writes, in both content modes.
-// The first connection must succeed; after that it reconnects for as long as it takes.
-func Follow(ctx context.Context, cfg Config, opts FollowOptions, handle func(Message) error) error {
-	if err := cfg.Validate(""); err != nil {
+// Tail calls handle with every event that is published, in order. It reads what a sink
+// with the same configuration writes, in both content modes. It returns nil when ctx
+// ends, the error of handle when that fails, or why the stream cannot be read. The first
+// connection must succeed; later ones are made again for as long as it takes.
+func Tail(ctx context.Context, cfg Config, opts TailOptions, handle func(Message) error) error {
+	if err := cfg.Validate(); err != nil {
 		return fmt.Errorf("nats: %w", err)
 	}
 	cfg = cfg.WithDefaults()
@@ -56,22 +57,23 @@ func Follow(ctx context.Context, cfg Config, opts FollowOptions, handle func(Mes
 	if opts.Subject == "" {
 		opts.Subject = template.filter()
 	}
-	s := &Sink{cfg: cfg, subject: template} // for its explanations
-	nc, err := followConnect(cfg, opts)
+	files := cfg.TLS.files()
+	s := &Sink{cfg: cfg, subject: template, files: files} // for its explanations
+	nc, err := tailConnect(cfg, files, opts)
 	if err != nil {
 		return s.connectError(err)
 	}
 	defer nc.Close()
 	if cfg.Mode == ModeCore {
-		return followCore(ctx, nc, opts, handle)
+		return tailCore(ctx, nc, opts, handle)
 	}
-	if err := followStream(ctx, nc, cfg, opts, handle); err != nil {
+	if err := tailStream(ctx, nc, cfg, opts, handle); err != nil {
 		return s.streamError(err)
 	}
 	return nil
 }
 
-func followConnect(cfg Config, opts FollowOptions) (*natsgo.Conn, error) {
+func tailConnect(cfg Config, files *tlsfiles.Files, opts TailOptions) (*natsgo.Conn, error) {
 	interrupted := opts.Interrupted
 	if interrupted == nil {
 		interrupted = func(error) {}
@@ -91,15 +93,15 @@ func followConnect(cfg Config, opts FollowOptions) (*natsgo.Conn, error) {
 		}),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) { interrupted(nil) }),
 	}
-	auth, err := authOptions(cfg)
+	auth, err := authOptions(cfg, files)
 	if err != nil {
 		return nil, err
 	}
 	return natsgo.Connect(cfg.URL, append(options, auth...)...)
 }
 
-func followCore(ctx context.Context, nc *natsgo.Conn, opts FollowOptions, handle func(Message) error) error {
-	messages := make(chan *natsgo.Msg, followRoom)
+func tailCore(ctx context.Context, nc *natsgo.Conn, opts TailOptions, handle func(Message) error) error {
+	messages := make(chan *natsgo.Msg, tailRoom)
 	if _, err := nc.ChanSubscribe(opts.Subject, messages); err != nil {
 		return fmt.Errorf("nats: subscribe to %s: %w", opts.Subject, err)
 	}
@@ -115,7 +117,7 @@ func followCore(ctx context.Context, nc *natsgo.Conn, opts FollowOptions, handle
 	}
 }
 
-func followStream(ctx context.Context, nc *natsgo.Conn, cfg Config, opts FollowOptions, handle func(Message) error) error {
+func tailStream(ctx context.Context, nc *natsgo.Conn, cfg Config, opts TailOptions, handle func(Message) error) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
@@ -136,7 +138,7 @@ func followStream(ctx context.Context, nc *natsgo.Conn, cfg Config, opts FollowO
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			continue // the consumer is made anew after a reconnect
+			continue // The library makes another consumer after it has connected again.
 		case err != nil:
 			return err
 		}
@@ -146,7 +148,7 @@ func followStream(ctx context.Context, nc *natsgo.Conn, cfg Config, opts FollowO
 	}
 }
 
-func (o FollowOptions) consumer() jetstream.OrderedConsumerConfig {
+func (o TailOptions) consumer() jetstream.OrderedConsumerConfig {
 	c := jetstream.OrderedConsumerConfig{FilterSubjects: []string{o.Subject}, DeliverPolicy: jetstream.DeliverNewPolicy}
 	switch {
 	case o.All:

@@ -1,4 +1,4 @@
-package bridge
+package domains
 
 import (
 	"testing"
@@ -53,12 +53,12 @@ func TestStatesOfMigrations(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for order, events := range interleave(test.source, test.destination) {
-				s := testStamper(t)
+				s := newTestBook()
 				var last schema.Event
 				arrived := false
 				for _, o := range append(before[:len(before):len(before)], events...) {
-					e := s.stamp(observed(o.host, o.event, o.detail, o.id))
-					s.commit()
+					e := s.apply(observed(o.host, o.event, o.detail, o.id))
+					s.Commit()
 					arrived = arrived || o.host == hostB
 					if e.State.Gone && arrived {
 						t.Errorf("order %d: gone after %s/%d/%d", order, o.host.Name, o.event, o.detail)
@@ -93,7 +93,7 @@ func interleave[T any](a, b []T) [][]T {
 // TestLifeAfterMigration holds that the destination speaks for the domain from then on, and that only the last source where it is
 // defined makes it gone.
 func TestLifeAfterMigration(t *testing.T) {
-	s := testStamper(t)
+	s := newTestBook()
 	for i, step := range []struct {
 		host *schema.Connection
 		step
@@ -112,17 +112,17 @@ func TestLifeAfterMigration(t *testing.T) {
 		{hostA, step{2, 0, 8, "running/booted transient"}},
 		{hostA, step{5, 1, -1, "shutoff/destroyed transient gone"}},
 	} {
-		e := s.stamp(observed(step.host, step.event, step.detail, step.id))
+		e := s.apply(observed(step.host, step.event, step.detail, step.id))
 		if got := describe(e.State); got != step.want {
 			t.Errorf("event %d, at %s: %q, want %q", i, step.host.Name, got, step.want)
 		}
-		s.commit()
+		s.Commit()
 	}
 }
 
 // TestDefinedTwice holds that of two hosts where a domain is defined, one speaks for it until it runs on the other.
 func TestDefinedTwice(t *testing.T) {
-	s := testStamper(t)
+	s := newTestBook()
 	for i, step := range []struct {
 		host *schema.Connection
 		step
@@ -137,17 +137,17 @@ func TestDefinedTwice(t *testing.T) {
 		{hostA, step{1, 0, -1, "-"}}, // it is still defined on the other
 		{hostB, step{0, 1, -1, "shutoff persistent"}},
 	} {
-		e := s.stamp(observed(step.host, step.event, step.detail, step.id))
+		e := s.apply(observed(step.host, step.event, step.detail, step.id))
 		if got := describe(e.State); got != step.want {
 			t.Errorf("event %d, at %s: %q, want %q", i, step.host.Name, got, step.want)
 		}
-		s.commit()
+		s.Commit()
 	}
 }
 
 // TestLateHost holds that a host whose events are recorded late, after a migration there and one back, does not take the domain.
 func TestLateHost(t *testing.T) {
-	s := testStamper(t)
+	s := newTestBook()
 	var last schema.Event
 	for _, late := range []struct {
 		host              *schema.Connection
@@ -166,10 +166,10 @@ func TestLateHost(t *testing.T) {
 	} {
 		o := observed(late.host, late.event, late.detail, late.id)
 		o.Received = time.Unix(late.at, 0)
-		if e := s.stamp(o); e.State.Valid {
+		if e := s.apply(o); e.State.Valid {
 			last = e
 		}
-		s.commit()
+		s.Commit()
 	}
 	if got, want := describe(last.State)+" of "+last.Connection.Name, "running/migrated of a"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -1,4 +1,4 @@
-package bridge
+package domains
 
 import "github.com/virtcast/virtcast/schema"
 
@@ -39,6 +39,7 @@ const (
 	shutoffCrashed      int32 = 3
 	shutoffMigrated     int32 = 4
 	shutoffSaved        int32 = 5
+	shutoffFailed       int32 = 6
 	shutoffFromSnapshot int32 = 7
 
 	crashedPanicked int32 = 1

@@ -92,7 +92,7 @@ func (s *kgoSink) Deliver(ctx context.Context, events []schema.Event, outcome fu
 		}
 		for _, i := range ready {
 			status[i] = producer.Sending
-			s.produce(i)
+			s.produce(i) //nolint:contextcheck // kgo keeps a record for longer than a call.
 		}
 		s.await(ctx, ready)
 		for _, i := range ready {
@@ -192,7 +192,7 @@ func (s *kgoSink) settle(ctx context.Context, i int32, status []producer.Status,
 		case ctx.Err() != nil:
 			return
 		default:
-			s.produce(i)
+			s.produce(i) //nolint:contextcheck // kgo keeps a record for longer than a call.
 			s.await(ctx, []int32{i})
 			continue
 		}

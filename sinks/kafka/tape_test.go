@@ -274,12 +274,12 @@ func codes(of ...client.Verdict) (found []client.Code) {
 func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse), brokers ...int32) (stop func()) {
 	t.Helper()
 	// A control cannot ask the cluster that it holds up.
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), client)
+	defer asker.Close()
+	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,17 +113,17 @@ func TestPartitionsAdded(t *testing.T) {
 
 func addPartitions(t testing.TB, brokers []string, topic string, n int32) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer asker.Close()
 	request := kmsg.NewPtrCreatePartitionsRequest()
 	rt := kmsg.NewCreatePartitionsRequestTopic()
 	rt.Topic, rt.Count = topic, n
 	request.Topics = append(request.Topics, rt)
 	request.TimeoutMillis = 5000
-	answer, err := request.RequestWith(t.Context(), client)
+	answer, err := request.RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,8 +214,8 @@ func (p *partition) refused(next []int32, err *client.CodeError, refused func(i 
 		return 0
 	}
 	p.progress, p.stalled, p.kept = true, false, nil
-	switch {
-	case p.batch.count == 1:
+	switch p.batch.count {
+	case 1:
 		if p.at[0] != none {
 			refused(p.at[0], err)
 		}

@@ -12,21 +12,22 @@ import (
 )
 
 const (
-	// leaderlessPartition has its only replica on a broker of its own; the others have theirs
-	// on the other two.
+	// leaderlessPartition has its only replica on a broker of its own; the others have
+	// theirs on the other two.
 	leaderlessPartition  = 5
 	leaderlessAssignment = "1,2,1,2,1,3"
 	leaderlessPartitions = 6
 	// leaderlessRate is in events per second.
 	leaderlessRate = 1000
-	// leaderlessBehind is how far behind the other partitions may be, in seconds of events.
+	// leaderlessBehind is how far behind the other partitions may be, in seconds of
+	// events.
 	leaderlessBehind = 3.0
 )
 
-// TestPartitionWithoutLeader takes the only replica of one of six partitions away for 15 s, or
-// for the duration in [lab.SoakVariable]. Meanwhile the events of the other five must be
-// delivered and acknowledged as they come. Afterwards the topic must have everything, once and in
-// order.
+// TestPartitionWithoutLeader takes the only replica of one of six partitions away for 15
+// s, or for the duration in [lab.SoakVariable]. Meanwhile the events of the other five
+// must be delivered and acknowledged as they come. Afterwards the topic must have
+// everything, once and in order.
 func TestPartitionWithoutLeader(t *testing.T) {
 	length := lab.Soak(t, 15*time.Second)
 	lab.JavaClasses(t) // fetched before the clock runs

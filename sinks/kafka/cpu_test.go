@@ -11,12 +11,14 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// cpuWindow is how many events a Deliver brings: about as many as a pump brings at a time.
+// cpuWindow is how many events a Deliver brings: about as many as a pump brings at a
+// time.
 const cpuWindow = 2000
 
-// BenchmarkCPU compares the processor time of this process per event, and the throughput, of
-// the sink and of kgoSink. Both encode the same events and publish them to a real broker in
-// windows of cpuWindow, in turns. Processor time depends little on what else the machine does.
+// BenchmarkCPU compares the processor time of this process per event, and the throughput,
+// of the sink and of kgoSink. Both encode the same events and publish them to a real
+// broker in windows of cpuWindow, in turns. Processor time depends little on what else
+// the machine does.
 func BenchmarkCPU(b *testing.B) {
 	cluster := lab.Kafka(b, lab.KafkaOptions{HeapMB: 768, Config: []string{
 		"log.retention.check.interval.ms=2000", "log.segment.bytes=33554432", "log.retention.bytes=33554432", "log.segment.delete.delay.ms=500",

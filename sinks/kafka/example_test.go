@@ -32,8 +32,8 @@ func newSink(cluster *kfake.Cluster) *kafka.Sink {
 	return sink
 }
 
-// A sink delivers events and reports the outcome of each. The bridge presents again what has
-// none.
+// A sink delivers events and reports the outcome of each. The bridge presents again what
+// has none.
 func ExampleSink_Deliver() {
 	cluster := startBroker()
 	defer cluster.Close()

@@ -111,8 +111,8 @@ func TestOrderWithOpenEvents(t *testing.T) {
 	}
 }
 
-// The order keeps the law of all sinks: an event that must wait for another is sent in a later
-// round, or behind it in the same partition.
+// The order keeps the law of all sinks: an event that must wait for another is sent in a
+// later round, or behind it in the same partition.
 func TestOrderKeepsLaw(t *testing.T) {
 	var o order
 	for seed := range uint64(300) {

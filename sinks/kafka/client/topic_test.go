@@ -52,8 +52,8 @@ func TestTopicUpdate(t *testing.T) {
 	}
 }
 
-// A broker that kept silent gets no batch for as long as it was waited for; one that refuses is
-// tried again at once.
+// A broker that kept silent gets no batch for as long as it was waited for; one that
+// refuses is tried again at once.
 func TestSilentBrokerRests(t *testing.T) {
 	p := newPool(&Config{Brokers: []string{"127.0.0.1:1"}, AckTimeout: time.Hour}, func() {})
 	silent, refusing := Node(1), Node(2)

@@ -37,7 +37,7 @@ func (s *Sink) kinds() []sinkKind {
 		{
 			key:      KindKafka,
 			present:  s.Kafka != nil,
-			validate: func(p field.Path) error { return field.Below(p, s.Kafka.Validate()) },
+			validate: func(p field.Path) error { return field.Under(p, s.Kafka.Validate()) },
 			describe: func() string { return describeKafka(s.Kafka.WithDefaults()) },
 		},
 		{

@@ -84,26 +84,6 @@ func All(err error) (faults []*Error, others []error) {
 	return faults, others
 }
 
-// Below returns err with every *[Error] in it moved to below path: a package validates its
-// own fields, and does not know where its configuration stands.
-func Below(path Path, err error) error {
-	faults, others := All(err)
-	moved := make([]error, 0, len(faults)+len(others))
-	for _, f := range faults {
-		at := *f
-		switch {
-		case at.Path == "":
-			at.Path = path
-		case path != "" && at.Path[0] != '[':
-			at.Path = path + "." + at.Path
-		default:
-			at.Path = path + at.Path
-		}
-		moved = append(moved, &at)
-	}
-	return errors.Join(append(moved, others...)...)
-}
-
 // Step is one step of a [Path]: into a mapping (Key) or, where Key is empty, into a
 // sequence (Index).
 type Step struct {

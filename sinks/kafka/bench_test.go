@@ -24,28 +24,35 @@ import (
 const (
 	// benchRound is how many events each contestant publishes in its turn.
 	benchRound = 50_000
-	// benchDeliver is how many events one Deliver gets: as many as the Writer may put into a batch, and twice as many
-	// as a pump brings when there is a backlog.
+	// benchDeliver is how many events one Deliver gets: as many as the Writer may put
+	// into a batch, and twice as many as a pump brings when there is a backlog.
 	benchDeliver = 10_000
-	// benchWarmUp is how many turns come before those that count: a broker's virtual machine compiles its code then.
+	// benchWarmUp is how many turns come before those that count: a broker's virtual
+	// machine compiles its code then.
 	benchWarmUp = 4
 )
 
-// BenchmarkPublish compares the sink with other Go clients: franz-go's idempotent producer and kafka-go's Writer. All
-// publish the same records, with the same keys, headers, values and times, to 12 partitions of one real broker, chosen by murmur2
-// as Java does, and wait for the acknowledgements of all in-sync replicas; a turn ends with the last.
+// BenchmarkPublish compares the sink with other Go clients: franz-go's idempotent
+// producer and kafka-go's Writer. All publish the same records, with the same keys,
+// headers, values and times, to 12 partitions of one real broker, chosen by murmur2 as
+// Java does, and wait for the acknowledgements of all in-sync replicas; a turn ends with
+// the last.
 //
-//   - The sink gets events, as the bridge brings them, and encodes them in its turn. It publishes what one Deliver brings
-//     before the next, with its default configuration.
-//   - franz-go gets finished records. It is idempotent with one request in flight per broker and 10 ms of linger, which are its
-//     defaults, as many records in memory as a turn has, and batches of up to 1 MiB.
-//   - The Writer gets finished messages, a few hundred at a time, and sends asynchronously batches of up to 10,000 messages
-//     and 1 MiB, after 10 ms at the latest.
-//   - The limit is finished batches, sent as they are: what the broker takes at most on this machine.
+//   - The sink gets events, as the bridge brings them, and encodes them in its turn. It
+//     publishes what one Deliver brings before the next, with its default configuration.
+//   - franz-go gets finished records. It is idempotent with one request in flight per
+//     broker and 10 ms of linger, which are its defaults, as many records in memory as a
+//     turn has, and batches of up to 1 MiB.
+//   - The Writer gets finished messages, a few hundred at a time, and sends
+//     asynchronously batches of up to 10,000 messages and 1 MiB, after 10 ms at the
+//     latest.
+//   - The limit is finished batches, sent as they are: what the broker takes at most on
+//     this machine.
 //
-// The contestants take turns, since the speed of a machine varies, and begin in another order each time. The
-// ratios are the sink's rate over the others', the medians of all turns. java/s is Kafka's own producer-perf-test, for scale: the same
-// bytes without key and headers, whose partitions it chooses freely.
+// The contestants take turns, since the speed of a machine varies, and begin in another
+// order each time. The ratios are the sink's rate over the others', the medians of all
+// turns. java/s is Kafka's own producer-perf-test, for scale: the same bytes without key
+// and headers, whose partitions it chooses freely.
 func BenchmarkPublish(b *testing.B) {
 	cluster := lab.Kafka(b, lab.KafkaOptions{HeapMB: 768, Config: []string{
 		// What is measured is written once and never read: it shall not fill the disk.

@@ -92,7 +92,8 @@ func testCompression(t *testing.T, b *realBroker) {
 	}
 }
 
-// testMissingTopic: a topic that is missing is not created, unless the configuration wants it.
+// testMissingTopic: a topic that is missing is not created, unless the configuration
+// wants it.
 func testMissingTopic(t *testing.T, b *realBroker) {
 	sink := b.watch(t, "absent")
 	for _, do := range []func() error{
@@ -134,7 +135,8 @@ func testCreate(t *testing.T, b *realBroker) {
 	oneLine(t, err, "create topic toomany", "INVALID_REPLICATION_FACTOR", "lower create.replication, or start more brokers")
 }
 
-// testMisfit: a topic that cannot keep the events is refused, and advice names what could be better.
+// testMisfit: a topic that cannot keep the events is refused, and advice names what could
+// be better.
 func testMisfit(t *testing.T, b *realBroker) {
 	for _, test := range []struct {
 		name   string
@@ -168,7 +170,8 @@ func testMisfit(t *testing.T, b *realBroker) {
 	}
 }
 
-// testSmallMessages: events that are too large for the topic are refused, and the rest is stored.
+// testSmallMessages: events that are too large for the topic are refused, and the rest is
+// stored.
 func testSmallMessages(t *testing.T, b *realBroker) {
 	topic := b.topic(t, 2, map[string]string{"max.message.bytes": "8192"})
 	sink := b.watch(t, topic)
@@ -204,8 +207,8 @@ func testRecreated(t *testing.T, b *realBroker) {
 	}
 }
 
-// testConformance runs the suite of all sinks, with a broker that is killed, restarted and
-// paused. The content modes take turns.
+// testConformance runs the suite of all sinks, with a broker that is killed, restarted
+// and paused. The content modes take turns.
 func testConformance(t *testing.T, b *realBroker) {
 	contents := []Content{ContentBinary, ContentStructured}
 	made := 0
@@ -217,9 +220,9 @@ func testConformance(t *testing.T, b *realBroker) {
 	}})
 }
 
-// recent is a sink whose events have just happened. Brokers forget a producer by the time of
-// its last record: the suite's events are older than a day, and could be stored again after a
-// restart.
+// recent is a sink whose events have just happened. Brokers forget a producer by the time
+// of its last record: the suite's events are older than a day, and could be stored again
+// after a restart.
 type recent struct {
 	*Sink
 	by time.Duration

@@ -26,7 +26,8 @@ type testCluster struct {
 	taps *taps
 }
 
-// startCluster starts a cluster with one topic of 6 partitions, unless options say otherwise.
+// startCluster starts a cluster with one topic of 6 partitions, unless options say
+// otherwise.
 func startCluster(t testing.TB, options ...kfake.Opt) *testCluster {
 	t.Helper()
 	w := &taps{conns: map[*tap]struct{}{}, stalled: make(chan struct{})}
@@ -54,7 +55,8 @@ type taps struct {
 	conns   map[*tap]struct{}
 	stall   bool
 	stalled chan struct{} // closed by cut
-	// budget, if positive, is after how many more bytes that brokers read everything is cut.
+	// budget, if positive, is after how many more bytes that brokers read everything is
+	// cut.
 	budget int
 	// damage, if not nil, changes the next answer to a request.
 	damage func([]byte) []byte
@@ -145,7 +147,8 @@ func (w *taps) stop() {
 	w.stall, w.stalled = true, make(chan struct{})
 }
 
-// garble sets what is done to the next answer, and reports whether it was not done yet to an earlier one.
+// garble sets what is done to the next answer, and reports whether it was not done yet to
+// an earlier one.
 func (w *taps) garble(damage func([]byte) []byte) (waiting bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,7 +179,8 @@ func newSink(t testing.TB, cfg Config) *Sink {
 	return s
 }
 
-// records reads everything in a topic, by partition, with a client that shares no code with this package.
+// records reads everything in a topic, by partition, with a client that shares no code
+// with this package.
 func (c *testCluster) records(t testing.TB, topic string) [][]*kgo.Record {
 	t.Helper()
 	return readRecords(t, c.ListenAddrs(), topic)
@@ -245,8 +249,8 @@ func highWatermarks(ctx context.Context, t testing.TB, client *kgo.Client, topic
 	return ends, total
 }
 
-// events reads everything in a topic, in the order in which the partitions have it. Among partitions, the one whose next event is
-// the oldest comes first.
+// events reads everything in a topic, in the order in which the partitions have it. Among
+// partitions, the one whose next event is the oldest comes first.
 func (c *testCluster) events(t testing.TB, topic string) []schema.Event {
 	t.Helper()
 	return merge(t, c.records(t, topic))

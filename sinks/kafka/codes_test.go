@@ -53,8 +53,8 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// A Deliver ends while a broker goes on failing: the error is transient, and the batch is kept
-// as it is.
+// A Deliver ends while a broker goes on failing: the error is transient, and the batch is
+// kept as it is.
 func TestRetryGivesUp(t *testing.T) {
 	c := single(t)
 	tape := c.record()
@@ -81,8 +81,8 @@ func TestRetryGivesUp(t *testing.T) {
 	c.stores(t, events)
 }
 
-// Codes by which the broker gives up the producer id: the same records are sent again under a
-// new one.
+// Codes by which the broker gives up the producer id: the same records are sent again
+// under a new one.
 func TestRenew(t *testing.T) {
 	for _, answer := range codes(client.Renew) {
 		t.Run(answer.Name(), func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-// A producer id that is lost while a batch is unconfirmed: it may be stored twice, which is
-// counted.
+// A producer id that is lost while a batch is unconfirmed: it may be stored twice, which
+// is counted.
 func TestRenewUnconfirmed(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
@@ -147,8 +147,8 @@ func TestRenewAfterCut(t *testing.T) {
 	c.stores(t, events) // In truth nothing was.
 }
 
-// A batch that is refused for a record in it, after an earlier attempt was stored: the broker
-// must not take its halves for that attempt.
+// A batch that is refused for a record in it, after an earlier attempt was stored: the
+// broker must not take its halves for that attempt.
 func TestSplitUnconfirmed(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
@@ -226,7 +226,8 @@ func TestDuplicateIsStored(t *testing.T) {
 	}
 }
 
-// Codes that blame a record in the batch: it is found, and everything else is stored once.
+// Codes that blame a record in the batch: it is found, and everything else is stored
+// once.
 func TestSplit(t *testing.T) {
 	for _, refusal := range append(codes(client.Split), client.CodeCorrupt) {
 		for _, where := range [][]int{{0}, {13}, {24}, {3, 4, 20}} {
@@ -277,8 +278,8 @@ func hintOf(sink watched, c client.Code) string {
 	return ""
 }
 
-// Codes that only people can cure, and codes that nobody knows: nothing is lost, the error
-// names the cure, and delivery goes on once it is cured.
+// Codes that only people can cure, and codes that nobody knows: nothing is lost, the
+// error names the cure, and delivery goes on once it is cured.
 func TestOperator(t *testing.T) {
 	c := single(t)
 	tape := c.record()

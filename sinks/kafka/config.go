@@ -21,7 +21,8 @@ type Content string
 
 // The content modes.
 const (
-	// ContentBinary puts the attributes into ce_ headers and the data into the value. The default.
+	// ContentBinary puts the attributes into ce_ headers and the data into the value. The
+	// default.
 	ContentBinary Content = "binary"
 	// ContentStructured puts the whole event into the value, as JSON.
 	ContentStructured Content = "structured"
@@ -80,14 +81,15 @@ const maxLinger = time.Second
 type Config struct {
 	// Brokers are the addresses, host:port, by which the cluster is found. Required.
 	Brokers []string `yaml:"brokers"`
-	// Topic is the topic template; default [DefaultTopic]. {connection} and {kind} may be in it.
+	// Topic is the topic template; default [DefaultTopic]. {connection} and {kind} may be
+	// in it.
 	Topic string `yaml:"topic"`
 	// Content is binary (default) or structured.
 	Content Content `yaml:"content"`
 	// Compression is none (default), gzip, snappy, lz4 or zstd.
 	Compression Compression `yaml:"compression"`
-	// Create creates a topic that is missing; nil means that it must exist. An existing topic
-	// is never changed.
+	// Create creates a topic that is missing; nil means that it must exist. An existing
+	// topic is never changed.
 	Create *CreateConfig `yaml:"create"`
 
 	// StateTopic is the topic of the domains' last known states, beside the events; empty
@@ -96,19 +98,20 @@ type Config struct {
 
 	// SASL is how to log in; no mechanism means not at all.
 	SASL SASLConfig `yaml:"sasl"`
-	// TLS is how the brokers are verified and how this client proves itself; nil means no TLS.
+	// TLS is how the brokers are verified and how this client proves itself; nil means no
+	// TLS.
 	TLS *TLSConfig `yaml:"tls"`
 
-	// BatchBytes bounds a batch before compression; default 512 KiB, or what the topic takes
-	// if that is less. BatchEvents bounds the events in it; default 10000.
+	// BatchBytes bounds a batch before compression; default 512 KiB, or what the topic
+	// takes if that is less. BatchEvents bounds the events in it; default 10000.
 	BatchBytes  int `yaml:"batch_bytes"`
 	BatchEvents int `yaml:"batch_events"`
-	// Linger is the least time from one small Deliver to the next, so that events which arrive
-	// one by one are sent together; default 0. The first after a quiet time does not wait, and
-	// neither does a Deliver of 100 events. Without it, the events that arrive during a
-	// request make the next one. Measured with 2,000 events a second, one by one, to a broker
-	// nearby: 860 requests a second and 1 ms for each event; with 5 ms, 155 requests a second,
-	// half of the broker's work, and 4 ms.
+	// Linger is the least time from one small Deliver to the next, so that events which
+	// arrive one by one are sent together; default 0. The first after a quiet time does
+	// not wait, and neither does a Deliver of 100 events. Without it, the events that
+	// arrive during a request make the next one. Measured with 2,000 events a second, one
+	// by one, to a broker nearby: 860 requests a second and 1 ms for each event; with 5
+	// ms, 155 requests a second, half of the broker's work, and 4 ms.
 	Linger time.Duration `yaml:"linger"`
 
 	// ConnectTimeout bounds dialling and logging in, per broker; default 5 s.
@@ -162,8 +165,8 @@ func (c Config) producer() producer.Config {
 	}
 }
 
-// Validate returns every fault of c, joined. Each has the path of its field from here on, such
-// as "sasl.username". It reads no file and connects to nothing.
+// Validate returns every fault of c, joined. Each has the path of its field from here on,
+// such as "sasl.username". It reads no file and connects to nothing.
 func (c Config) Validate() error {
 	const path = field.Path("")
 	var f field.Faults

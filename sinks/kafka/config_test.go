@@ -77,7 +77,7 @@ func TestConfigValidate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string
-			faults, others := field.All(field.Below("kafka", test.cfg.Validate()))
+			faults, others := field.All(field.Under("kafka", test.cfg.Validate()))
 			if len(others) > 0 {
 				t.Errorf("other errors: %v", others)
 			}

@@ -23,8 +23,8 @@ func TestConformance(t *testing.T) {
 				cfg := c.config()
 				cfg.Content = content
 				f := c.fixture(cfg, func(t *testing.T, cfg Config) connector { return newSink(t, cfg) })
-				// A new producer cannot know what the one before it has stored. While one lives,
-				// nothing is stored twice.
+				// A new producer cannot know what the one before it has stored. While one
+				// lives, nothing is stored twice.
 				f.Repeats = strings.HasSuffix(t.Name(), "/restart")
 				return f
 			}})

@@ -13,8 +13,8 @@ type delivery struct {
 	topic   topicTemplate
 	content Content
 	order   order
-	// states is set where the events are states: then none waits for one with another key, and
-	// a state of a domain that is gone is a tombstone.
+	// states is set where the events are states: then none waits for one with another
+	// key, and a state of a domain that is gone is a tombstone.
 	states bool
 }
 

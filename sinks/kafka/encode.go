@@ -5,16 +5,16 @@ import (
 	"github.com/virtcast/virtcast/sinks/kafka/producer"
 )
 
-// Headers of the Kafka binding of CloudEvents. In binary mode, each attribute is a header with
-// the prefix, except for datacontenttype, which is content-type.
+// Headers of the Kafka binding of CloudEvents. In binary mode, each attribute is a header
+// with the prefix, except for datacontenttype, which is content-type.
 const (
 	contentTypeHeader   = "content-type"
 	attributePrefix     = "ce_"
 	dataContentTypeName = "datacontenttype"
 )
 
-// encoder makes records out of events. The record is one reused memory, valid until the next
-// call. Not for concurrent use.
+// encoder makes records out of events. The record is one reused memory, valid until the
+// next call. Not for concurrent use.
 type encoder struct {
 	binary bool
 
@@ -25,8 +25,8 @@ type encoder struct {
 	text    []byte            // all header values, one after the other
 	ends    []int             // where each value ends in text
 	names   map[string]string // attribute name to header name
-	// last has the headers of the last record, in order: nearly always, the next record has
-	// the same.
+	// last has the headers of the last record, in order: nearly always, the next record
+	// has the same.
 	last  []headerName
 	visit func(name string, value []byte)
 }
@@ -57,8 +57,8 @@ func (c *encoder) encode(e *schema.Event) *producer.Record {
 	return c.finish(e, c.payload)
 }
 
-// encodeTombstone returns a record without a value. Its headers are the event's attributes: a
-// reader learns from them which event ended the domain.
+// encodeTombstone returns a record without a value. Its headers are the event's
+// attributes: a reader learns from them which event ended the domain.
 func (c *encoder) encodeTombstone(e *schema.Event) *producer.Record {
 	c.text, c.ends, c.rec.Headers = c.text[:0], c.ends[:0], c.rec.Headers[:0]
 	c.scratch = schema.VisitAttributes(e, c.scratch, c.visit)
@@ -105,8 +105,8 @@ func (c *encoder) header(name string) {
 	c.ends = append(c.ends, len(c.text))
 }
 
-// appendKey appends an event's key, which is its partitionkey. Most objects have a UUID, whose
-// form needs no memory.
+// appendKey appends an event's key, which is its partitionkey. Most objects have a UUID,
+// whose form needs no memory.
 func appendKey(dst []byte, e *schema.Event) []byte {
 	if o := &e.Object; !o.IsConnection() && o.Family != schema.FamilyNodeDevice {
 		return o.UUID.AppendText36(dst)

@@ -19,8 +19,9 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// quick is how long a delivery may take that has to notice one failure. A busy machine needs
-// far less. The time limits and the age of metadata are longer: no delivery may wait for them.
+// quick is how long a delivery may take that has to notice one failure. A busy machine
+// needs far less. The time limits and the age of metadata are longer: no delivery may
+// wait for them.
 const quick = time.Second
 
 // A leader that has moved is asked for at once.
@@ -96,7 +97,8 @@ func TestStuckLeader(t *testing.T) {
 	c.stores(t, events)
 }
 
-// While a partition has no leader, deliveries fail for a reason that is given; then they go on.
+// While a partition has no leader, deliveries fail for a reason that is given; then they
+// go on.
 func TestNoLeader(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
@@ -123,8 +125,8 @@ func TestNoLeader(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A request that is delayed past its time limit changes nothing when it is carried out after
-// its own repetition, and after the next batch.
+// A request that is delayed past its time limit changes nothing when it is carried out
+// after its own repetition, and after the next batch.
 func TestZombie(t *testing.T) {
 	c := single(t)
 	tape := c.record()
@@ -174,8 +176,8 @@ func TestEmptyAnswer(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A partition that fails keeps its own events open, and no others. They are presented again,
-// also in small pieces, and nothing is sent twice.
+// A partition that fails keeps its own events open, and no others. They are presented
+// again, also in small pieces, and nothing is sent twice.
 func TestOutcomesByPartition(t *testing.T) {
 	c := startCluster(t)
 	tape := c.record()
@@ -216,7 +218,8 @@ func TestOutcomesByPartition(t *testing.T) {
 	}
 }
 
-// A caller that presents other events after a failure, against the contract, stops nothing.
+// A caller that presents other events after a failure, against the contract, stops
+// nothing.
 func TestOtherEventsAfterFailure(t *testing.T) {
 	c := startCluster(t)
 	sink := c.watch(t)
@@ -256,8 +259,8 @@ func TestEnormousRecord(t *testing.T) {
 	}
 }
 
-// An event about a connection as a whole is sent when everything before it is acknowledged,
-// and the later events when it is itself.
+// An event about a connection as a whole is sent when everything before it is
+// acknowledged, and the later events when it is itself.
 func TestGapWaits(t *testing.T) {
 	c := startCluster(t)
 	tape := c.record()
@@ -279,7 +282,8 @@ func TestGapWaits(t *testing.T) {
 	before := len(tape.batches())
 	sink.pump(t, open(events, o))
 	c.stores(t, events)
-	// Now in the order of the requests: the rest of the first level, the gap, the second level.
+	// Now in the order of the requests: the rest of the first level, the gap, the second
+	// level.
 	var levels []int
 	for _, b := range tape.batches()[before:] {
 		gap := bytes.Contains(b.records(), []byte("connection.gap"))
@@ -299,7 +303,8 @@ func TestGapWaits(t *testing.T) {
 	}
 }
 
-// A small delivery waits until enough time has passed since the last one; a large one does not.
+// A small delivery waits until enough time has passed since the last one; a large one
+// does not.
 func TestLinger(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t, func(cfg *Config) { cfg.Linger = maxLinger })

@@ -21,12 +21,13 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// kgoSink is a sink on franz-go's producer. It is the oracle of package producer: it keeps the
-// same contract, passes the same suite, and stores the same records. docs/adr has the reasons
-// why the sink has a producer of its own, and what kgoSink would lack as a sink.
+// kgoSink is a sink on franz-go's producer. It is the oracle of package producer: it
+// keeps the same contract, passes the same suite, and stores the same records. docs/adr
+// has the reasons why the sink has a producer of its own, and what kgoSink would lack as
+// a sink.
 //
-// kgo keeps a record until it knows its fate, whatever Deliver does meanwhile. So kgoSink gives
-// kgo each event once, and remembers by the event's id what kgo has.
+// kgo keeps a record until it knows its fate, whatever Deliver does meanwhile. So kgoSink
+// gives kgo each event once, and remembers by the event's id what kgo has.
 type kgoSink struct {
 	client   *kgo.Client
 	patience time.Duration // without any progress
@@ -92,7 +93,7 @@ func (s *kgoSink) Deliver(ctx context.Context, events []schema.Event, outcome fu
 		}
 		for _, i := range ready {
 			status[i] = producer.Sending
-			s.produce(i)
+			s.produce(i) //nolint:contextcheck // kgo keeps a record for longer than a call.
 		}
 		s.await(ctx, ready)
 		for _, i := range ready {
@@ -171,8 +172,8 @@ func (s *kgoSink) await(ctx context.Context, events []int32) {
 	}
 }
 
-// settle gives an event its outcome, if its fate is decided. kgo fails a whole batch for one
-// record: each is tried again alone, in order.
+// settle gives an event its outcome, if its fate is decided. kgo fails a whole batch for
+// one record: each is tried again alone, in order.
 func (s *kgoSink) settle(ctx context.Context, i int32, status []producer.Status, outcome func(int, error)) {
 	for alone := false; ; alone = true {
 		id := s.id(i)
@@ -192,7 +193,7 @@ func (s *kgoSink) settle(ctx context.Context, i int32, status []producer.Status,
 		case ctx.Err() != nil:
 			return
 		default:
-			s.produce(i)
+			s.produce(i) //nolint:contextcheck // kgo keeps a record for longer than a call.
 			s.await(ctx, []int32{i})
 			continue
 		}
@@ -222,8 +223,8 @@ func TestKgoConformance(t *testing.T) {
 	}})
 }
 
-// TestSameRecordsAsKgo: both producers store the same records in the same partitions, in the
-// same order.
+// TestSameRecordsAsKgo: both producers store the same records in the same partitions, in
+// the same order.
 func TestSameRecordsAsKgo(t *testing.T) {
 	source := sinktest.NewSource(3, 50)
 	events := source.Take(500)

@@ -18,9 +18,9 @@ const (
 	limitConnections = 2
 )
 
-// limitContestant is what a broker takes at most from this machine: finished batches of up to
-// 1 MB, without a producer id, sent as they are. Each connection has one request at a time,
-// with half of the partitions. No client can do less.
+// limitContestant is what a broker takes at most from this machine: finished batches of
+// up to 1 MB, without a producer id, sent as they are. Each connection has one request at
+// a time, with half of the partitions. No client can do less.
 func limitContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compression, events []schema.Event) *contestant {
 	topic := benchTopic(b, cluster, "limit", compression)
 	batches := finishedBatches(b, compression, events)
@@ -73,7 +73,8 @@ func finishedBatches(b *testing.B, compression Compression, events []schema.Even
 	return batches
 }
 
-// sendFinished sends the batches of every limitConnections-th partition, one of each at a time.
+// sendFinished sends the batches of every limitConnections-th partition, one of each at a
+// time.
 func sendFinished(b *testing.B, c *client.Cluster, s client.Socket, request *client.Produce, topic string, batches [][]*producer.Batch) {
 	for round := 0; ; round++ {
 		request.Batches = request.Batches[:0]

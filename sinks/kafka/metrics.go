@@ -59,7 +59,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "virtcast_kafka_deliver_seconds",
-			Help:    "Time from the beginning of a delivery to the acknowledgement of its last event.",
+			Help:    "Time from the beginning of a delivery until its last event has an outcome.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
 	}

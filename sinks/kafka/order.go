@@ -5,11 +5,11 @@ import (
 	"github.com/virtcast/virtcast/sinks/kafka/producer"
 )
 
-// mustWait reports whether the event later may only be sent when the event earlier, which is
-// presented before it, has its outcome. Events with the same key go to the same partition,
-// which keeps their order. Between partitions Kafka keeps none: so an event about a connection
-// as a whole (a gap, say) waits for all earlier events of that connection, and the later ones
-// wait for it:
+// mustWait reports whether the event later may only be sent when the event earlier, which
+// is presented before it, has its outcome. Events with the same key go to the same
+// partition, which keeps their order. Between partitions Kafka keeps none: so an event
+// about a connection as a whole (a gap, say) waits for all earlier events of that
+// connection, and the later ones wait for it:
 //
 //	c1 dom A ──┐           ┌─► c1 dom A
 //	c1 dom B ──┴─► c1 gap ─┴─► c1 dom B
@@ -22,8 +22,8 @@ func mustWait(later, earlier *schema.Event) bool {
 // order gives the events of one Deliver that may be sent, by the law of mustWait. Not for
 // concurrent use.
 type order struct {
-	// without is set when the last events had none about a connection as a whole: then none
-	// waits.
+	// without is set when the last events had none about a connection as a whole: then
+	// none waits.
 	without bool
 	// open are the connections with earlier events that have no outcome.
 	open map[string]openEvents

@@ -7,7 +7,8 @@ type purpose struct {
 	states bool
 	// cleanup is the cleanup.policy that topics are created with.
 	cleanup string
-	// misfit returns why a cleanup.policy does not suit, and what to do; "" where it does.
+	// misfit returns why a cleanup.policy does not suit, and what to do; "" where it
+	// does.
 	misfit func(policy string) (problem, hint string)
 }
 

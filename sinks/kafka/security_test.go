@@ -20,8 +20,8 @@ import (
 type accessCase struct {
 	name   string
 	config Config // Topic is "s" unless it says otherwise; Brokers are the cluster's
-	// connects is set when Connect succeeds, and delivers when Deliver does too. hints are what the error of the one
-	// that fails says.
+	// connects is set when Connect succeeds, and delivers when Deliver does too. hints
+	// are what the error of the one that fails says.
 	connects, delivers bool
 	hints              []string
 }
@@ -67,7 +67,8 @@ func login(m Mechanism, user, password string) SASLConfig {
 	return SASLConfig{Mechanism: m, Username: user, Password: password}
 }
 
-// Who may log in with a password, over TLS, and what rights they need. Every refusal is one line that names its cure, at the start.
+// Who may log in with a password, over TLS, and what rights they need. Every refusal is
+// one line that names its cure, at the start.
 func TestLogin(t *testing.T) {
 	pki := lab.NewPKI(t)
 	c := lab.Kafka(t, lab.KafkaOptions{PKI: pki, ACLs: true, Users: map[string]string{"joe": "secret", "jim": "secret", "ann": "secret", "bob": "secret"}})

@@ -27,11 +27,11 @@ type Fit = client.Fit
 
 // Options is what the program gives to a sink. The zero value works.
 type Options struct {
-	// Logger gets what is found out about topics, advice about them, and producer ids that
-	// were lost; nil means silence. Errors are returned, not logged.
+	// Logger gets what is found out about topics, advice about them, and producer ids
+	// that were lost; nil means silence. Errors are returned, not logged.
 	Logger *slog.Logger
-	// Registerer gets the metrics; nil means none. Give each sink its own, with a label of its
-	// name (prometheus.WrapRegistererWith).
+	// Registerer gets the metrics; nil means none. Give each sink its own, with a label
+	// of its name (prometheus.WrapRegistererWith).
 	Registerer prometheus.Registerer
 }
 
@@ -102,14 +102,14 @@ func (s *Sink) Connect(ctx context.Context) error {
 	return nil
 }
 
-// Fit returns what the last Connect has found out about the topic: its partitions, its limits,
-// and what could be better. It is empty before Connect, and where the topic depends on the
-// event.
+// Fit returns what the last Connect has found out about the topic: its partitions, its
+// limits, and what could be better. It is empty before Connect, and where the topic
+// depends on the event.
 func (s *Sink) Fit() Fit { return s.fit }
 
 // Deliver publishes events in order, and calls outcome for each whose fate is known; see
-// package bridge for the contract. An outcome is a permanent error for an event that the broker
-// refuses for good, because it is too large, say.
+// package bridge for the contract. An outcome is a permanent error for an event that the
+// broker refuses for good, because it is too large, say.
 func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
 	if len(events) == 0 {
 		return nil
@@ -143,12 +143,12 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 // explain makes an *Error of what went wrong.
 func (s *Sink) explain(ctx context.Context, err error) error { return s.client.Explain(ctx, err) }
 
-// worthwhile is how many events do not wait for more: the cost of a request is spread over
-// them.
+// worthwhile is how many events do not wait for more: the cost of a request is spread
+// over them.
 const worthwhile = 100
 
-// linger waits until a small delivery may begin, see [Config.Linger]. Meanwhile the caller
-// gathers events for the next.
+// linger waits until a small delivery may begin, see [Config.Linger]. Meanwhile the
+// caller gathers events for the next.
 func (s *Sink) linger(ctx context.Context, events int) error {
 	if wait := s.cfg.Linger - time.Since(s.begun); wait > 0 && events < worthwhile {
 		if err := retry.Sleep(ctx, wait); err != nil {

@@ -17,7 +17,8 @@ import (
 
 const stateTopic = "virt.domains"
 
-// startStateCluster starts a cluster with a topic for states that keeps everything for the time of a test.
+// startStateCluster starts a cluster with a topic for states that keeps everything for
+// the time of a test.
 func startStateCluster(t *testing.T) *testCluster {
 	t.Helper()
 	c := startCluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}))

@@ -13,15 +13,15 @@ import (
 	"github.com/virtcast/virtcast/sinks/kafka/client"
 )
 
-// TailOptions is where a tail begins. The zero value begins with what is published from now
-// on.
+// TailOptions is where a tail begins. The zero value begins with what is published from
+// now on.
 type TailOptions struct {
-	// All begins with the oldest record of each partition, Since with the first that is not
-	// older than that time.
+	// All begins with the oldest record of each partition, Since with the first that is
+	// not older than that time.
 	All   bool
 	Since time.Time
-	// Interrupted, if not nil, is called with an error when a partition cannot be read, and
-	// with nil when it can be read again. Nothing is missed in between.
+	// Interrupted, if not nil, is called with an error when a partition cannot be read,
+	// and with nil when it can be read again. Nothing is missed in between.
 	Interrupted func(error)
 }
 
@@ -37,13 +37,13 @@ type Message struct {
 }
 
 // Tail calls handle with every event that is published to the topics that exist now. It
-// returns nil when ctx ends, handle's error when handle returns one, and an error when the
-// topics cannot be looked at. It reads what a sink with the same configuration writes, in both
-// content modes, and creates no topic. The cluster must answer at first; after that Tail goes
-// on for as long as it takes.
+// returns nil when ctx ends, handle's error when handle returns one, and an error when
+// the topics cannot be looked at. It reads what a sink with the same configuration
+// writes, in both content modes, and creates no topic. The cluster must answer at first;
+// after that Tail goes on for as long as it takes.
 //
-// The events of a partition, and so those of a domain, come in order. Events that exist already
-// come in the order of their times over all partitions.
+// The events of a partition, and so those of a domain, come in order. Events that exist
+// already come in the order of their times over all partitions.
 func Tail(ctx context.Context, cfg Config, opts TailOptions, handle func(Message) error) error {
 	cfg.Create = nil
 	if err := cfg.Validate(); err != nil {
@@ -135,7 +135,8 @@ type arrival struct {
 	taken chan struct{}
 }
 
-// read hands over one record after another until ctx ends, and waits for each to be taken.
+// read hands over one record after another until ctx ends, and waits for each to be
+// taken.
 func (t *tail) read(ctx context.Context, from int, r *kafka.Reader) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	if err := r.SetOffset(t.ranges[from].Start); err != nil {

@@ -55,8 +55,8 @@ func deliver(t *testing.T, s *Sink, events []schema.Event) {
 	watched{Sink: s}.deliver(t, events)
 }
 
-// Events that exist already come in the order of their times over all partitions, whatever the
-// content mode and the compression.
+// Events that exist already come in the order of their times over all partitions,
+// whatever the content mode and the compression.
 func TestTailAll(t *testing.T) {
 	c := startCluster(t)
 	want := sinktest.NewSource(3, 30).Take(1000)

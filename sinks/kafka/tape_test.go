@@ -183,8 +183,8 @@ func (w watched) fails(t testing.TB, events []schema.Event) error {
 	return o.Err
 }
 
-// refuses delivers events of which those with these indexes must be refused, and all others
-// stored. It returns why the first was.
+// refuses delivers events of which those with these indexes must be refused, and all
+// others stored. It returns why the first was.
 func (w watched) refuses(t testing.TB, events []schema.Event, indexes ...int) error {
 	t.Helper()
 	o := w.try(t, events)
@@ -269,17 +269,17 @@ func codes(of ...client.Verdict) (found []client.Code) {
 	return found
 }
 
-// answerMetadata makes the cluster, or only some of its brokers, go on with the answers about
-// topics that it gives now, with changes, until stop.
+// answerMetadata makes the cluster, or only some of its brokers, go on with the answers
+// about topics that it gives now, with changes, until stop.
 func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse), brokers ...int32) (stop func()) {
 	t.Helper()
 	// A control cannot ask the cluster that it holds up.
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), client)
+	defer asker.Close()
+	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// A topic that is deleted and created again, with as many partitions or others, takes the events
-// from then on. Events without an outcome are stored in the new topic.
+// A topic that is deleted and created again, with as many partitions or others, takes the
+// events from then on. Events without an outcome are stored in the new topic.
 func TestTopicRecreated(t *testing.T) {
 	for _, partitions := range []int32{6, 2, 9} {
 		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
@@ -63,8 +63,8 @@ func TestTopicIsCreatedAgain(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A broker that has been away while partitions were added is not believed at once: events that
-// are under way to them stay in order and are stored once.
+// A broker that has been away while partitions were added is not believed at once: events
+// that are under way to them stay in order and are stored once.
 func TestStaleMetadata(t *testing.T) {
 	c := startCluster(t)
 	sink := c.watch(t)
@@ -113,17 +113,17 @@ func TestPartitionsAdded(t *testing.T) {
 
 func addPartitions(t testing.TB, brokers []string, topic string, n int32) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer asker.Close()
 	request := kmsg.NewPtrCreatePartitionsRequest()
 	rt := kmsg.NewCreatePartitionsRequestTopic()
 	rt.Topic, rt.Count = topic, n
 	request.Topics = append(request.Topics, rt)
 	request.TimeoutMillis = 5000
-	answer, err := request.RequestWith(t.Context(), client)
+	answer, err := request.RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,20 +15,21 @@ import (
 	"github.com/segmentio/kafka-go/protocol/metadata"
 )
 
-// metadataAge is how old the metadata may be when a delivery begins. Older metadata are only
-// found to be wrong by an error, and added partitions would not be used.
+// metadataAge is how old the metadata may be when a delivery begins. Older metadata are
+// only found to be wrong by an error, and added partitions would not be used.
 const metadataAge = time.Minute
 
 // Options is what code gives to a cluster. The zero value works.
 type Options struct {
 	// Logger gets what is found out about topics; nil means silence.
 	Logger *slog.Logger
-	// Connected, if not nil, is called for each connection that was made, from any goroutine.
+	// Connected, if not nil, is called for each connection that was made, from any
+	// goroutine.
 	Connected func()
 }
 
-// Cluster is what is known of a Kafka cluster, and the connections to it. Close may be called
-// at any time; Produce and Resting may be called concurrently with each other.
+// Cluster is what is known of a Kafka cluster, and the connections to it. Close may be
+// called at any time; Produce and Resting may be called concurrently with each other.
 type Cluster struct {
 	cfg  Config
 	log  *slog.Logger
@@ -36,9 +37,9 @@ type Cluster struct {
 
 	controller Node
 	topics     map[string]*Topic
-	// refreshed is when the metadata were asked for, source the node that answered. After a
-	// failure, distrusted is set: the source may have been cut off from the others, and is
-	// asked after them.
+	// refreshed is when the metadata were asked for, source the node that answered. After
+	// a failure, distrusted is set: the source may have been cut off from the others, and
+	// is asked after them.
 	refreshed  time.Time
 	source     Node
 	distrusted bool
@@ -63,9 +64,9 @@ func (c *Cluster) Close() { c.pool.close() }
 // Disconnect ends all connections. The next request makes new ones.
 func (c *Cluster) Disconnect() { c.pool.dropAll() }
 
-// Resting returns why a node gets no batch now, or nil. A broker that has kept silent for the
-// whole of ack_timeout is left alone for as long again, so that batches for other brokers need
-// not wait for it each time.
+// Resting returns why a node gets no batch now, or nil. A broker that has kept silent for
+// the whole of ack_timeout is left alone for as long again, so that batches for other
+// brokers need not wait for it each time.
 func (c *Cluster) Resting(n Node) error { return c.pool.resting(n) }
 
 // Stale reports whether the metadata are too old to begin a delivery with.
@@ -73,18 +74,19 @@ func (c *Cluster) Stale() bool {
 	return time.Since(c.refreshed) > metadataAge && len(c.topics) > 0
 }
 
-// Distrust makes the metadata stale, and the next Refresh ask another broker than the last.
+// Distrust makes the metadata stale, and the next Refresh ask another broker than the
+// last.
 func (c *Cluster) Distrust() { c.refreshed, c.distrusted = time.Time{}, true }
 
-// ask sends a request to whichever node answers. When none does, the error is the one that
-// says most.
+// ask sends a request to whichever node answers. When none does, the error is the one
+// that says most.
 func (c *Cluster) ask(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	answer, _, err := c.askFirst(ctx, m)
 	return answer, err
 }
 
-// askController sends a request to the controller, as far as it is known. Brokers from before
-// KRaft do not pass on what is for it.
+// askController sends a request to the controller, as far as it is known. Brokers from
+// before KRaft do not pass on what is for it.
 func (c *Cluster) askController(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	if !c.pool.has(c.controller) {
 		return c.ask(ctx, m)
@@ -119,7 +121,8 @@ func (c *Cluster) askFirst(ctx context.Context, m protocol.Message) (protocol.Me
 	return nil, NoLeader, worst
 }
 
-// Refresh asks for the brokers, and for the leaders of all partitions of the known topics.
+// Refresh asks for the brokers, and for the leaders of all partitions of the known
+// topics.
 func (c *Cluster) Refresh(ctx context.Context) error {
 	names := make([]string, 0, len(c.topics))
 	for name := range c.topics {

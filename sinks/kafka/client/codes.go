@@ -12,19 +12,20 @@ import (
 type Verdict uint8
 
 const (
-	// Operator: not stored, or not known to be. Nothing but a change of the cluster or of
-	// the configuration helps. The error is transient, and it names the cure.
+	// Operator means that the batch is not stored, or not known to be. Nothing but a
+	// change of the cluster or of the configuration helps. The error is transient, and
+	// names the cure.
 	Operator Verdict = iota
-	// Stored: the batch is in the log.
+	// Stored means that the batch is in the log.
 	Stored
-	// Retry: stored or not. The same bytes are sent again, to the leader that fresh metadata
-	// name.
+	// Retry means that the batch may be stored or not. The same bytes are sent again, to
+	// the leader that fresh metadata name.
 	Retry
-	// Renew: the broker does not accept this producer id and sequence. The batch is sent
-	// again under a new id.
+	// Renew means that the broker does not accept this producer id and sequence. The
+	// batch is sent again under a new id.
 	Renew
-	// Split: not stored, because of a record in the batch. The batch is halved until the
-	// record is found; that record can never be stored.
+	// Split means that the batch is not stored because of a record in it. The batch is
+	// halved until the record is found, which can never be stored.
 	Split
 )
 
@@ -56,9 +57,9 @@ const (
 	codeAuthenticationFailed Code = 58
 )
 
-// table sorts every code that may answer a produce request or its preparation. A code that
-// is missing here has the verdict [Operator]: it stops the partition, loses nothing, and the
-// error names its number.
+// table sorts every code that may answer a produce request or its preparation. A code
+// that is missing here has the verdict [Operator]: it stops the partition, loses nothing,
+// and the error names its number.
 var table = map[Code]row{
 	CodeUnknown: {"UNKNOWN_SERVER_ERROR", Retry, "the broker failed and may have stored the batch", "look into the broker's log"},
 

@@ -9,8 +9,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The table agrees with franz-go's list of names. Each row has a reason, and a cure where only
-// people can help.
+// The table agrees with franz-go's list of names. Each row has a reason, and a cure where
+// only people can help.
 func TestTable(t *testing.T) {
 	renamed := map[string]string{"NOT_LEADER_FOR_PARTITION": "NOT_LEADER_OR_FOLLOWER"} // by Apache Kafka 2.6
 	for _, c := range Codes() {

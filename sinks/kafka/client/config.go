@@ -20,15 +20,15 @@ type Config struct {
 	TLS *TLS
 	// SASL is how to log in; no mechanism means not at all.
 	SASL SASL
-	// ConnectTimeout bounds dialling and logging in, per broker. AckTimeout bounds the wait
-	// for the answer to a request.
+	// ConnectTimeout bounds dialling and logging in, per broker. AckTimeout bounds the
+	// wait for the answer to a request.
 	ConnectTimeout, AckTimeout time.Duration
 	// Create creates a topic that is missing; nil means that it must exist.
 	Create *Create
 	// Cleanup is the cleanup.policy that topics are created with.
 	Cleanup string
-	// Misfit returns why a cleanup.policy does not suit, and what to do; "" where it suits.
-	// Nil means that each suits.
+	// Misfit returns why a cleanup.policy does not suit, and what to do; "" where it
+	// suits. Nil means that each suits.
 	Misfit func(policy string) (problem, hint string)
 }
 
@@ -71,8 +71,8 @@ type TLS struct {
 	Key  string `yaml:"key"`
 	// KeyPassword decrypts Key.
 	KeyPassword string `yaml:"key_password"`
-	// ServerName is the name that the brokers' certificates must be made out for; empty means
-	// the host that is connected to.
+	// ServerName is the name that the brokers' certificates must be made out for; empty
+	// means the host that is connected to.
 	ServerName string `yaml:"server_name"`
 	// Insecure accepts any broker certificate.
 	Insecure bool `yaml:"insecure"`
@@ -81,7 +81,8 @@ type TLS struct {
 // servers returns the addresses, for people to read.
 func (c *Config) servers() string { return strings.Join(c.Brokers, ",") }
 
-// brokerTimeout is how long a broker may take: a little less than the wait for its answer.
+// brokerTimeout is how long a broker may take: a little less than the wait for its
+// answer.
 func (c *Config) brokerTimeout() time.Duration { return c.AckTimeout * 4 / 5 }
 
 // exchange returns how to log in, as kafka-go wants it.

@@ -27,15 +27,15 @@ import (
 // ID is the name of this client in the logs and quotas of a broker.
 const ID = "virtcast"
 
-// conn is one connection to one broker. It carries one request at a time. After an error it
-// cannot be used any more.
+// conn is one connection to one broker. It carries one request at a time. After an error
+// it cannot be used any more.
 type conn struct {
 	net    net.Conn
 	frames *frames
 	// requests is how many were sent. The number of a request is its correlation id.
 	requests int32
-	// versions has the version in which each request is sent. Before hello it is nil, and the
-	// version is 0.
+	// versions has the version in which each request is sent. Before hello it is nil, and
+	// the version is 0.
 	versions map[protocol.ApiKey]int16
 }
 
@@ -52,23 +52,25 @@ var answers = map[protocol.ApiKey]protocol.Message{
 	protocol.Produce:          (*produce.Response)(nil),
 }
 
-// newestVersion is the newest version without tagged fields, where kafka-go knows newer ones.
-// Newer versions have nothing that is needed here, and their lengths are harder to check.
+// newestVersion is the newest version without tagged fields, where kafka-go knows newer
+// ones. Newer versions have nothing that is needed here, and their lengths are harder to
+// check.
 var newestVersion = map[protocol.ApiKey]int16{protocol.InitProducerId: 1, protocol.CreateTopics: 4}
 
-// oldestVersion is the oldest version that suits, of the requests without which nothing works.
+// oldestVersion is the oldest version that suits, of the requests without which nothing
+// works.
 var oldestVersion = map[protocol.ApiKey]int16{
 	protocol.Produce:        3, // takes record batches of format v2
 	protocol.Metadata:       4, // does not make the topic
 	protocol.InitProducerId: 0,
 }
 
-// bareLogin is the version of the handshake, from before Apache Kafka 1.0, that is followed by
-// bytes without a frame.
+// bareLogin is the version of the handshake, from before Apache Kafka 1.0, that is
+// followed by bytes without a frame.
 const bareLogin = 0
 
-// dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout, or until
-// ctx ends. The files of TLS are read now. Without TLS, files is nil.
+// dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout, or
+// until ctx ends. The files of TLS are read now. Without TLS, files is nil.
 func dial(ctx context.Context, cfg *Config, files *tlsfiles.Files, address string) (*conn, error) {
 	silent := fmt.Errorf("%w within %s", errSilent, cfg.ConnectTimeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.ConnectTimeout, silent)
@@ -184,9 +186,9 @@ func (c *conn) login(ctx context.Context, cfg SASL, timeout time.Duration) error
 	return nil
 }
 
-// roundTrip sends a request and returns the answer. It blocks until then, for at most timeout,
-// or until ctx ends, which closes the connection. After an error the broker may have carried
-// out the request.
+// roundTrip sends a request and returns the answer. It blocks until then, for at most
+// timeout, or until ctx ends, which closes the connection. After an error the broker may
+// have carried out the request.
 func (c *conn) roundTrip(
 	ctx context.Context, timeout time.Duration, m protocol.Message,
 ) (protocol.Message, error) {
@@ -224,8 +226,8 @@ func (c *conn) exchange(m protocol.Message) (protocol.Message, error) {
 	return c.frames.read(key, version, c.requests, answers[key])
 }
 
-// close ends the connection, and a request that is under way fails. It may be called at any
-// time, from any goroutine, and again.
+// close ends the connection, and a request that is under way fails. It may be called at
+// any time, from any goroutine, and again.
 func (c *conn) close() {
 	_ = c.net.Close() // It may be closed already, and nobody waits for unsent bytes.
 }

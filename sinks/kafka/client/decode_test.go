@@ -34,8 +34,8 @@ func kmsgAnswer(key protocol.ApiKey, version int16) kmsg.Response {
 	return r
 }
 
-// BenchmarkDecode compares the decoding of answers: kafka-go's decoder behind the check of every
-// length, as it is used, and franz-go's kmsg, which checks as it decodes.
+// BenchmarkDecode compares the decoding of answers: kafka-go's decoder behind the check
+// of every length, as it is used, and franz-go's kmsg, which checks as it decodes.
 func BenchmarkDecode(b *testing.B) {
 	for _, partitions := range []int{6, 1000} {
 		for _, m := range largeAnswers(partitions) {

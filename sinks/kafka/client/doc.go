@@ -5,14 +5,14 @@
 // # Connections
 //
 // A [Cluster] makes a connection when a request needs one, and at most one for each
-// [Socket]. A connection carries one request at a time. It is closed at the first error and
-// made again when the next request needs it. The package starts no goroutine.
+// [Socket]. A connection carries one request at a time. It is closed at the first error
+// and made again when the next request needs it. The package starts no goroutine.
 //
 // # Metadata
 //
-// [Cluster.Refresh] asks for the leaders of all known topics. A [Topic] then shows what has
-// changed: Leaders grows when partitions were added, and Generation rises when the topic
-// lost partitions, which means that it was deleted and created again.
+// [Cluster.Refresh] asks for the leaders of all known topics. A [Topic] then shows what
+// has changed: Leaders grows when partitions were added, and Generation rises when the
+// topic lost partitions, which means that it was deleted and created again.
 //
 // # Errors
 //

@@ -21,16 +21,16 @@ const maxAnswer = 32 << 20
 // keptAnswer is how much memory for answers a connection keeps between requests.
 const keptAnswer = 256 << 10
 
-// errFrame is in the error when an answer is not what was asked for. The connection cannot
-// be used any more.
+// errFrame is in the error when an answer is not what was asked for. The connection
+// cannot be used any more.
 var errFrame = errors.New("damaged answer")
 
-// frames reads the answers of one connection. kafka-go's decoder believes every length that
-// it reads and allocates for it: a broken broker, or a web server on the port, would make it
-// allocate for billions of elements that never come. So the length of an answer is bounded,
-// memory grows with the bytes that have arrived, and every length in the answer is checked
-// before kafka-go decodes it. docs/adr/0004-kafka-producer.md has the alternative. Not for
-// concurrent use.
+// frames reads the answers of one connection. kafka-go's decoder believes every length
+// that it reads and allocates for it: a broken broker, or a web server on the port, would
+// make it allocate for billions of elements that never come. So the length of an answer
+// is bounded, memory grows with the bytes that have arrived, and every length in the
+// answer is checked before kafka-go decodes it. docs/adr/0004-kafka-producer.md has the
+// alternative. Not for concurrent use.
 type frames struct {
 	in     *bufio.Reader
 	buffer bytes.Buffer
@@ -41,8 +41,8 @@ func newFrames(r io.Reader) *frames {
 	return &frames{in: bufio.NewReader(r), shapes: map[protocol.ApiKey]*shape{}}
 }
 
-// read returns the next answer, which must be the one to a request. It blocks as reads of the
-// connection do.
+// read returns the next answer, which must be the one to a request. It blocks as reads of
+// the connection do.
 func (f *frames) read(key protocol.ApiKey, version int16, correlation int32, answer protocol.Message) (protocol.Message, error) {
 	var head [8]byte
 	if _, err := io.ReadFull(f.in, head[:]); err != nil {
@@ -80,8 +80,8 @@ func (f *frames) read(key protocol.ApiKey, version int16, correlation int32, ans
 	return m, nil
 }
 
-// shape returns the shape of the answers to a request. The version stays the same for as long
-// as the connection lives.
+// shape returns the shape of the answers to a request. The version stays the same for as
+// long as the connection lives.
 func (f *frames) shape(key protocol.ApiKey, version int16, answer protocol.Message) (*shape, error) {
 	if s := f.shapes[key]; s != nil {
 		return s, nil
@@ -158,12 +158,13 @@ func skipAll(members []*shape, b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// errFlexible is returned for the versions of a message with tagged fields. They are not used:
-// see newestVersion.
+// errFlexible is returned for the versions of a message with tagged fields. They are not
+// used: see newestVersion.
 var errFlexible = errors.New("a version with tagged fields")
 
-// shapeOf returns the shape of a version of one of kafka-go's messages, or of a part of it. As
-// kafka-go does, it reads the tags of the struct's fields: kafka:"min=v1,max=v3,nullable".
+// shapeOf returns the shape of a version of one of kafka-go's messages, or of a part of
+// it. As kafka-go does, it reads the tags of the struct's fields:
+// kafka:"min=v1,max=v3,nullable".
 func shapeOf(t reflect.Type, version int16) (*shape, error) {
 	switch t.Kind() {
 	case reflect.Bool, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:

@@ -67,8 +67,8 @@ func encodeAnswer(t testing.TB, version int16, id int32, m protocol.Message) []b
 	return b.Bytes()
 }
 
-// The check and kafka-go's decoder agree: every answer passes the check as kafka-go encodes it,
-// in every version, and its shape ends where the message does.
+// The check and kafka-go's decoder agree: every answer passes the check as kafka-go
+// encodes it, in every version, and its shape ends where the message does.
 func TestFrames(t *testing.T) {
 	seen := map[protocol.ApiKey]bool{}
 	for _, m := range samples() {
@@ -173,8 +173,8 @@ func TestHostileLengths(t *testing.T) {
 	}
 }
 
-// FuzzAnswer reads anything as an answer of every kind: no panic, and memory in proportion to
-// what was read.
+// FuzzAnswer reads anything as an answer of every kind: no panic, and memory in
+// proportion to what was read.
 func FuzzAnswer(f *testing.F) {
 	for i, m := range samples() {
 		versions := versionsOf(m.ApiKey())

@@ -20,8 +20,8 @@ var hints = fault.Hints{
 	fault.Timeout: "", fault.Cut: "",
 }
 
-// Explain makes an [*Error] of a failure. Nil, the reason why ctx ended and [ErrClosed] stay
-// as they are.
+// Explain makes an [*Error] of a failure. Nil, the reason why ctx ended and [ErrClosed]
+// stay as they are.
 func (c *Config) Explain(ctx context.Context, err error) error {
 	e, explained := err.(*Error) //nolint:errorlint // What is around it belongs to the text.
 	switch {
@@ -35,7 +35,8 @@ func (c *Config) Explain(ctx context.Context, err error) error {
 	return &Error{Op: "kafka " + c.servers(), Hint: c.hint(err), Err: err}
 }
 
-// hint returns what to do about an error; "" where nothing helps, or where the error has it.
+// hint returns what to do about an error; "" where nothing helps, or where the error has
+// it.
 func (c *Config) hint(err error) string {
 	if fault.Hinted(err) {
 		return ""

@@ -18,7 +18,8 @@ const (
 	oldest = -2
 )
 
-// From is where to begin to read. The zero value begins with what is published from now on.
+// From is where to begin to read. The zero value begins with what is published from now
+// on.
 type From struct {
 	// Oldest begins with the oldest record, Since with the first that is not older.
 	Oldest bool
@@ -29,12 +30,13 @@ type From struct {
 type Range struct {
 	Topic     string
 	Partition int
-	// Start is the first offset to be read, End the one after the last record that exists.
+	// Start is the first offset to be read, End the one after the last record that
+	// exists.
 	Start, End int64
 }
 
-// Topics returns the names of all topics that match, sorted. what names them in the error for
-// none.
+// Topics returns the names of all topics that match, sorted. what names them in the error
+// for none.
 func (c *Cluster) Topics(ctx context.Context, what string, match func(name string) bool) ([]string, error) {
 	m, err := c.ask(ctx, &metadata.Request{}) // no names: every topic
 	if err != nil {
@@ -98,8 +100,8 @@ func (c *Cluster) rangeOf(ctx context.Context, t *Topic, id int32, from From) (R
 	return r, err
 }
 
-// offset asks a partition's leader for the offset of a time in milliseconds since 1970, of
-// oldest, or of newest. It is -1 for a time that is newer than every record.
+// offset asks a partition's leader for the offset of a time in milliseconds since 1970,
+// of oldest, or of newest. It is -1 for a time that is newer than every record.
 func (c *Cluster) offset(ctx context.Context, t *Topic, id int32, timestamp int64) (int64, error) {
 	request := &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{
 		Topic: t.Name,

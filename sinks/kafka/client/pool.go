@@ -22,14 +22,16 @@ const NoLeader Node = -1
 // seed is the node of the i-th configured address.
 func seed(i int) Node { return Node(-2 - i) }
 
-// Socket names a connection to a node. Each carries one request at a time, so that a node may
-// have several. Number 0 is for every request; a sender of batches uses any other alone.
+// Socket names a connection to a node. Each carries one request at a time, so that a node
+// may have several. Number 0 is for every request; a sender of batches uses any other
+// alone.
 type Socket struct {
 	Node   Node
 	Number int
 }
 
-// pool has the connections to the nodes of a cluster. Its methods may be called concurrently.
+// pool has the connections to the nodes of a cluster. Its methods may be called
+// concurrently.
 type pool struct {
 	cfg       *Config
 	files     *tlsfiles.Files // nil without TLS
@@ -91,8 +93,8 @@ func (p *pool) conn(ctx context.Context, s Socket) (*conn, error) {
 	return c, nil
 }
 
-// ask sends a request to a node and returns the answer. After an error the broker may have
-// carried out the request, if sent is set.
+// ask sends a request to a node and returns the answer. After an error the broker may
+// have carried out the request, if sent is set.
 func (p *pool) ask(ctx context.Context, s Socket, m protocol.Message) (answer protocol.Message, sent bool, err error) {
 	c, err := p.conn(ctx, s)
 	if err != nil {
@@ -112,7 +114,8 @@ func (p *pool) ask(ctx context.Context, s Socket, m protocol.Message) (answer pr
 	return answer, true, nil
 }
 
-// note remembers why a node has not answered, and returns the error with the node's address.
+// note remembers why a node has not answered, and returns the error with the node's
+// address.
 func (p *pool) note(n Node, err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,8 +166,9 @@ func (p *pool) close() {
 	p.dropAll()
 }
 
-// update replaces the addresses of the brokers. Connections to brokers that have left or moved
-// are closed. A connection to a configured address becomes that of the broker there.
+// update replaces the addresses of the brokers. Connections to brokers that have left or
+// moved are closed. A connection to a configured address becomes that of the broker
+// there.
 func (p *pool) update(brokers map[Node]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -193,8 +197,8 @@ func (p *pool) forget(n Node) {
 	}
 }
 
-// adopt makes connections to configured addresses those of the brokers there, and closes the
-// others. The caller holds mu.
+// adopt makes connections to configured addresses those of the brokers there, and closes
+// the others. The caller holds mu.
 func (p *pool) adopt() {
 	for i, address := range p.cfg.Brokers {
 		c := p.conns[Socket{Node: seed(i)}]
@@ -220,8 +224,9 @@ func (p *pool) has(n Node) bool {
 	return p.addresses[n] != ""
 }
 
-// candidates returns the nodes in the order in which to ask them: connected brokers, the other
-// known ones, the suspect, configured addresses. Those that failed the last time come last.
+// candidates returns the nodes in the order in which to ask them: connected brokers, the
+// other known ones, the suspect, configured addresses. Those that failed the last time
+// come last.
 func (p *pool) candidates(suspect Node) []Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -25,8 +25,8 @@ type Batch struct {
 	Message string
 }
 
-// Produce is a request with batches of different partitions. Batches of one topic stand side
-// by side. The memory is reused from request to request.
+// Produce is a request with batches of different partitions. Batches of one topic stand
+// side by side. The memory is reused from request to request.
 type Produce struct {
 	Batches []Batch
 
@@ -34,9 +34,9 @@ type Produce struct {
 	request rawproduce.Request
 }
 
-// Produce sends batches on one connection of a node and waits for the acknowledgement of all
-// in-sync replicas. After an error the batches may have been stored, if sent is set. Without
-// an error, each batch has its answer.
+// Produce sends batches on one connection of a node and waits for the acknowledgement of
+// all in-sync replicas. After an error the batches may have been stored, if sent is set.
+// Without an error, each batch has its answer.
 func (c *Cluster) Produce(ctx context.Context, s Socket, p *Produce) (sent bool, err error) {
 	p.fill(int32(c.cfg.brokerTimeout().Milliseconds()))
 	m, sent, err := c.pool.ask(ctx, s, &p.request)

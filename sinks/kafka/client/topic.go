@@ -10,15 +10,16 @@ type Topic struct {
 	Name string
 	// Leaders are the leaders by partition: [NoLeader] where there is none now.
 	Leaders []Node
-	// Generation rises when the topic was deleted and created again with fewer partitions.
+	// Generation rises when the topic was deleted and created again with fewer
+	// partitions.
 	Generation int
 	Fit        Fit
 	// Err is why the topic cannot be used, by the last metadata.
 	Err error
 
 	replicas int
-	// fewer is since when the metadata have had fewer partitions than Leaders has; zero means
-	// that they have not.
+	// fewer is since when the metadata have had fewer partitions than Leaders has; zero
+	// means that they have not.
 	fewer time.Time
 }
 
@@ -29,8 +30,8 @@ type Fit struct {
 	Created    bool
 	Partitions int
 	Replicas   int
-	// MinInsync, Cleanup and MaxMessage are the topic's settings; 0 and "" when this user may
-	// not read them.
+	// MinInsync, Cleanup and MaxMessage are the topic's settings; 0 and "" when this user
+	// may not read them.
 	MinInsync  int
 	Cleanup    string
 	MaxMessage int
@@ -56,9 +57,9 @@ func (t *Topic) leaderless() {
 	}
 }
 
-// update takes in the metadata of the topic. Metadata with fewer partitions than before are
-// believed after patience: the broker that answers may have been away while partitions were
-// added.
+// update takes in the metadata of the topic. Metadata with fewer partitions than before
+// are believed after patience: the broker that answers may have been away while
+// partitions were added.
 func (t *Topic) update(answer Code, leaders []Node, replicas int, patience time.Duration) {
 	t.Err = nil
 	if answer != CodeNone {

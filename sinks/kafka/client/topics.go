@@ -28,9 +28,9 @@ const resourceTopic = 2
 // CloudEvents asks every intermediary to take 64 KiB.
 const smallMessage = 64 << 10
 
-// Open returns a topic with the leaders of its partitions. It asks the cluster about a topic
-// that is not known yet, creates one that is missing where the configuration wants that, and
-// fails for one that does not fit.
+// Open returns a topic with the leaders of its partitions. It asks the cluster about a
+// topic that is not known yet, creates one that is missing where the configuration wants
+// that, and fails for one that does not fit.
 func (c *Cluster) Open(ctx context.Context, name string) (*Topic, error) {
 	if t := c.topics[name]; t != nil && len(t.Leaders) > 0 {
 		return t, nil
@@ -88,8 +88,8 @@ func (c *Cluster) find(ctx context.Context, t *Topic) error {
 	}
 }
 
-// create creates a topic, and reports whether it did: another program may do so at the same
-// time.
+// create creates a topic, and reports whether it did: another program may do so at the
+// same time.
 func (c *Cluster) create(ctx context.Context, t *Topic) (bool, error) {
 	request := createtopics.RequestTopic{
 		Name: t.Name, NumPartitions: int32(c.cfg.Create.Partitions), ReplicationFactor: -1,
@@ -132,7 +132,8 @@ func (c *Cluster) create(ctx context.Context, t *Topic) (bool, error) {
 	}
 }
 
-// Recreate creates topics that have been deleted meanwhile, where the configuration wants that.
+// Recreate creates topics that have been deleted meanwhile, where the configuration wants
+// that.
 func (c *Cluster) Recreate(ctx context.Context) error {
 	if c.cfg.Create == nil {
 		return nil

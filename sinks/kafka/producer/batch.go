@@ -33,8 +33,8 @@ const sizePrefix = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Batch is a record batch in the making, and then its bytes. The memory is reused: Reset, Add,
-// Seal, Sign; and Sign again for another producer id or sequence.
+// Batch is a record batch in the making, and then its bytes. The memory is reused: Reset,
+// Add, Seal, Sign; and Sign again for another producer id or sequence.
 type Batch struct {
 	compression compress.Compression
 	// wire is the length of the batch and the batch.
@@ -57,8 +57,8 @@ func (b *Batch) Reset(compression compress.Compression) {
 	clear(b.wire)
 }
 
-// Wire returns the bytes, with their length in front as in a produce request. They are valid
-// until Reset.
+// Wire returns the bytes, with their length in front as in a produce request. They are
+// valid until Reset.
 func (b *Batch) Wire() []byte { return b.wire }
 
 // Count returns the number of records.
@@ -164,8 +164,8 @@ func (b *Batch) Sign(p client.ProducerID, sequence int32) {
 	put.PutUint32(h[atCRC:], crc32.Checksum(h[atAttributes:], castagnoli))
 }
 
-// nextSequence returns the sequence after n records that begin at sequence. It wraps to 0 as
-// brokers expect.
+// nextSequence returns the sequence after n records that begin at sequence. It wraps to 0
+// as brokers expect.
 func nextSequence(sequence int32, n int) int32 {
 	return int32((uint32(sequence) + uint32(n)) & 0x7fffffff)
 }

@@ -126,7 +126,8 @@ func readFranz(t testing.TB, wire []byte) (records []plainRecord) {
 	return records
 }
 
-// equalBytes compares bytes at once, which cmp does one by one. No bytes differ from zero bytes.
+// equalBytes compares bytes at once, which cmp does one by one. No bytes differ from zero
+// bytes.
 var equalBytes = cmp.Comparer(func(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) })
 
 func TestBatch(t *testing.T) {
@@ -220,7 +221,8 @@ func TestBatchAllocates(t *testing.T) {
 	}
 }
 
-// FuzzBatch holds that whatever is put into a batch comes out of it, read by two other implementations.
+// FuzzBatch holds that whatever is put into a batch comes out of it, read by two other
+// implementations.
 func FuzzBatch(f *testing.F) {
 	f.Add(uint8(0), []byte("key"), []byte("value"), "name", int64(0), int64(1), int32(5))
 	f.Add(uint8(4), []byte{}, []byte{}, "", int64(-1), int64(math.MaxInt32), int32(math.MaxInt32))

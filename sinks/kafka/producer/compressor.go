@@ -9,18 +9,18 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 )
 
-// Compressor compresses the records of batches, one batch at a time. The zero value works.
-// kafka-go's own codecs for lz4 and zstd are made for streams: they allocate for each batch,
-// and they write a checksum of the content, which the checksum of the batch covers already.
-// Without both, lz4 takes a quarter less time and zstd a twentieth.
+// Compressor compresses the records of batches, one batch at a time. The zero value
+// works. kafka-go's own codecs for lz4 and zstd are made for streams: they allocate for
+// each batch, and they write a checksum of the content, which the checksum of the batch
+// covers already. Without both, lz4 takes a quarter less time and zstd a twentieth.
 type Compressor struct {
 	zstd *zstd.Encoder
 	lz4  *lz4.Writer
 	out  []byte // what Write appends to
 }
 
-// zstdWindow is how far back zstd looks. A larger window finds little more among the records
-// of a batch.
+// zstdWindow is how far back zstd looks. A larger window finds little more among the
+// records of a batch.
 const zstdWindow = 64 << 10
 
 // append appends the compressed form of raw to dst. It keeps neither.

@@ -2,8 +2,8 @@ package producer
 
 import "sync"
 
-// delivery is what one call of Deliver has come to. Senders share it: they call its methods
-// concurrently.
+// delivery is what one call of Deliver has come to. Senders share it: they call its
+// methods concurrently.
 type delivery struct {
 	records Delivery
 	next    []int32 // links the queues of the partitions

@@ -15,8 +15,8 @@ const none = int32(-1)
 // minBatchBytes is the least bound of a batch.
 const minBatchBytes = 1 << 10
 
-// maxRecord is the size of a record that is not even tried: by default, a broker closes the
-// connection on a request of 100 MiB.
+// maxRecord is the size of a record that is not even tried: by default, a broker closes
+// the connection on a request of 100 MiB.
 const maxRecord = 64 << 20
 
 // maxCorrupt is how often a broker may call the same batch corrupt before its records are
@@ -28,13 +28,13 @@ type topic struct {
 	known      *client.Topic
 	generation int
 	partitions []*partition
-	// width is how many of the partitions keys are routed to. It does not grow while a batch
-	// is unconfirmed: a key that moves must not overtake its own records.
+	// width is how many of the partitions keys are routed to. It does not grow while a
+	// batch is unconfirmed: a key that moves must not overtake its own records.
 	width int
 }
 
-// partition is the records on their way to one partition: at most one batch, and the queue
-// behind it. It belongs to the producer, or to one sender while that runs.
+// partition is the records on their way to one partition: at most one batch, and the
+// queue behind it. It belongs to the producer, or to one sender while that runs.
 type partition struct {
 	topic *topic
 	id    int32
@@ -43,31 +43,31 @@ type partition struct {
 	// producer and sequence are those of the batch, or of the next one.
 	producer client.ProducerID
 	sequence int32
-	// stale is set when another producer id is needed, as it is at first. started is set when
-	// the partition has had one.
+	// stale is set when another producer id is needed, as it is at first. started is set
+	// when the partition has had one.
 	stale, started bool
 
 	batch   Batch
 	corrupt int // how often the batch was called corrupt
 	// at are the records in the batch, by their index in the delivery.
 	at []int32
-	// kept are the ids of the records of an unconfirmed batch of an earlier delivery. stored are
-	// those of such a batch that was stored before all of its records were presented again; ""
-	// for a record that was.
+	// kept are the ids of the records of an unconfirmed batch of an earlier delivery.
+	// stored are those of such a batch that was stored before all of its records were
+	// presented again; "" for a record that was.
 	kept, stored []string
 
 	// The queue of the records that are not in a batch yet, linked by delivery.next.
 	head, tail int32
 	active     bool // in the producer's list of partitions with work
 
-	// maxBytes, if not 0, bounds a batch. maxCount, if not 0, does so while a record that is
-	// refused is searched for.
+	// maxBytes, if not 0, bounds a batch. maxCount, if not 0, does so while a record that
+	// is refused is searched for.
 	maxBytes, maxCount int
 
 	// stopped is why nothing more is sent to the partition in this round.
 	stopped error
-	// stalled is set while the partition fails since an earlier delivery: then a delivery tries
-	// it once, and does not wait for it.
+	// stalled is set while the partition fails since an earlier delivery: then a delivery
+	// tries it once, and does not wait for it.
 	stalled  bool
 	progress bool
 }
@@ -115,7 +115,8 @@ func (p *partition) push(next []int32, i int32) {
 	p.tail = i
 }
 
-// pushBack puts the records of the batch back to the head of the queue, and returns how many.
+// pushBack puts the records of the batch back to the head of the queue, and returns how
+// many.
 func (p *partition) pushBack(next []int32) int {
 	p.at = slices.DeleteFunc(p.at, func(i int32) bool { return i == none })
 	if len(p.at) == 0 {
@@ -139,8 +140,8 @@ type bounds struct {
 	compression    compress.Compression
 }
 
-// build makes a batch of the head of the queue. A record that is too large for any broker is
-// passed to refused. Without a batch and an error, the queue is empty.
+// build makes a batch of the head of the queue. A record that is too large for any broker
+// is passed to refused. Without a batch and an error, the queue is empty.
 func (p *partition) build(b bounds, next []int32, e Encoder, z *Compressor, refused func(i int32, err error)) error {
 	if p.maxBytes > 0 {
 		b.bytes = min(b.bytes, p.maxBytes)
@@ -181,8 +182,8 @@ func (p *partition) build(b bounds, next []int32, e Encoder, z *Compressor, refu
 	return nil
 }
 
-// confirmed ends the batch, which is stored. The ids of records that were not presented again
-// go to stored, so that these records get their outcome when they are.
+// confirmed ends the batch, which is stored. The ids of records that were not presented
+// again go to stored, so that these records get their outcome when they are.
 func (p *partition) confirmed() {
 	if !p.on(confirm) {
 		return
@@ -201,21 +202,21 @@ func (p *partition) confirmed() {
 	p.kept = nil
 }
 
-// refused ends the batch, which will never be stored as it is: its halves are tried, and a
-// single record is passed to refused. It returns how many records may be stored twice because
-// of that.
+// refused ends the batch, which will never be stored as it is: its halves are tried, and
+// a single record is passed to refused. It returns how many records may be stored twice
+// because of that.
 func (p *partition) refused(next []int32, err *client.CodeError, refused func(i int32, err error)) (duplicates int) {
 	if p.state.maybeStored() {
-		// An earlier attempt may be stored, and the broker would take the same sequence with
-		// other records for it.
+		// An earlier attempt may be stored, and the broker would take the same sequence
+		// with other records for it.
 		p.stale, duplicates = true, p.batch.count
 	}
 	if !p.on(refuse) {
 		return 0
 	}
 	p.progress, p.stalled, p.kept = true, false, nil
-	switch {
-	case p.batch.count == 1:
+	switch p.batch.count {
+	case 1:
 		if p.at[0] != none {
 			refused(p.at[0], err)
 		}
@@ -241,8 +242,8 @@ func (p *partition) renewed(id client.ProducerID) {
 	}
 }
 
-// leave ends a delivery: an unconfirmed batch is kept with the ids of its records, and the
-// queue is emptied.
+// leave ends a delivery: an unconfirmed batch is kept with the ids of its records, and
+// the queue is emptied.
 func (p *partition) leave(d Delivery) {
 	p.stalled = p.stopped != nil
 	p.on(end)

@@ -10,8 +10,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// The partition of a key is the one that the official Java client chooses, so that a domain's events and what others write about
-// it are side by side.
+// The partition of a key is the one that the official Java client chooses, so that a
+// domain's events and what others write about it are side by side.
 func TestPartitionOfJava(t *testing.T) {
 	var keys []string
 	for range 10_000 {

@@ -24,7 +24,8 @@ type Config struct {
 	// BatchBytes and BatchRecords bound a batch before compression.
 	BatchBytes, BatchRecords int
 	Compression              compress.Compression
-	// Patience bounds the time without any acknowledgement in which a delivery tries again.
+	// Patience bounds the time without any acknowledgement in which a delivery tries
+	// again.
 	Patience time.Duration
 }
 
@@ -43,9 +44,9 @@ type Producer struct {
 	topics  topics
 	rounds  rounds
 
-	// left are the partitions that remember records of an earlier delivery. window is the size
-	// of the largest delivery that left some, and passed how many records were settled since:
-	// when it has reached window, all of them were presented again.
+	// left are the partitions that remember records of an earlier delivery. window is the
+	// size of the largest delivery that left some, and passed how many records were
+	// settled since: when it has reached window, all of them were presented again.
 	left           []*partition
 	window, passed int
 
@@ -70,11 +71,11 @@ func New(cluster *client.Cluster, cfg Config, options Options) *Producer {
 	return p
 }
 
-// Deliver brings records to Kafka, and calls outcome for each at most once, never twice at the
-// same time: with nil when it is stored, and with an error when it never will be. It returns
-// how many have no outcome, and the reason why. Those are to be presented again, before newer
-// ones with the same keys. It blocks until every partition has taken its records or has failed
-// for now, or until ctx ends.
+// Deliver brings records to Kafka, and calls outcome for each at most once, never twice
+// at the same time: with nil when it is stored, and with an error when it never will be.
+// It returns how many have no outcome, and the reason why. Those are to be presented
+// again, before newer ones with the same keys. It blocks until every partition has taken
+// its records or has failed for now, or until ctx ends.
 func (p *Producer) Deliver(ctx context.Context, records Delivery, outcome func(i int, err error)) (left int, err error) {
 	p.delivery.begin(records, outcome)
 	p.active = p.active[:0]
@@ -130,8 +131,8 @@ func (p *Producer) open(ctx context.Context, name string) (*topic, error) {
 	return p.topics.add(ctx, known), nil
 }
 
-// sync takes in what has changed in the metadata. The sequences of a topic that was created
-// again begin with a new producer id.
+// sync takes in what has changed in the metadata. The sequences of a topic that was
+// created again begin with a new producer id.
 func (p *Producer) sync(ctx context.Context) {
 	if p.topics.sync(ctx) {
 		p.rounds.hasShared = false
@@ -180,8 +181,8 @@ func (p *Producer) present() {
 	p.left = p.left[:0]
 }
 
-// enqueue brings records to the queues of their partitions. It returns those whose topics are
-// not open: the others need not wait for these.
+// enqueue brings records to the queues of their partitions. It returns those whose topics
+// are not open: the others need not wait for these.
 func (p *Producer) enqueue(records []int32) (later []int32) {
 	for _, i := range records {
 		p.delivery.status[i] = Sending
@@ -196,8 +197,8 @@ func (p *Producer) enqueue(records []int32) (later []int32) {
 	return later
 }
 
-// enqueueNew opens the topics of records and brings these to the queues of their partitions.
-// Records whose topic cannot be used stay behind.
+// enqueueNew opens the topics of records and brings these to the queues of their
+// partitions. Records whose topic cannot be used stay behind.
 func (p *Producer) enqueueNew(ctx context.Context, records []int32) error {
 	for _, i := range records {
 		p.name, p.key = p.delivery.records.Route(int(i), p.name[:0], p.key[:0])
@@ -234,8 +235,8 @@ func (p *Producer) activate(part *partition) {
 	}
 }
 
-// settle sends until everything in the queues is stored or refused. It tries again while a
-// partition fails that did not fail before this delivery, and for as long as there is
+// settle sends until everything in the queues is stored or refused. It tries again while
+// a partition fails that did not fail before this delivery, and for as long as there is
 // progress, but never long. Partitions that have failed are stalled then.
 func (p *Producer) settle(ctx context.Context) error {
 	attempts, last := 0, time.Now()
@@ -280,8 +281,8 @@ func (p *Producer) busy() bool {
 	return false
 }
 
-// worthwhile reports whether another round may help a partition, so that the delivery should
-// wait for it.
+// worthwhile reports whether another round may help a partition, so that the delivery
+// should wait for it.
 func (p *Producer) worthwhile() bool {
 	for _, part := range p.active {
 		if part.idle() || part.stalled || client.IsFatal(part.stopped) || errors.Is(part.stopped, client.ErrClosed) {

@@ -50,8 +50,8 @@ func (b *bench) leaderless(partition int32) (stop func()) {
 	return func() { close(stopped) }
 }
 
-// A partition without a leader keeps its records, and nobody else's: theirs have an outcome at
-// once, and later deliveries do not wait for it.
+// A partition without a leader keeps its records, and nobody else's: theirs have an
+// outcome at once, and later deliveries do not wait for it.
 func TestPartitionWithoutLeader(t *testing.T) {
 	b := newBench(t)
 	first := numbered(0, 60, 30)
@@ -97,8 +97,8 @@ func TestPartitionWithoutLeader(t *testing.T) {
 	}
 }
 
-// A batch that was sent and not answered is sent again as it was, whatever is presented with
-// it, and in pieces of any size.
+// A batch that was sent and not answered is sent again as it was, whatever is presented
+// with it, and in pieces of any size.
 func TestUnconfirmedBatchIsSentAgain(t *testing.T) {
 	for _, piece := range []int{1, 3, 100} {
 		t.Run(fmt.Sprint(piece), func(t *testing.T) {
@@ -177,7 +177,8 @@ func TestRefusedRecord(t *testing.T) {
 	b.holds(records.only(good))
 }
 
-// Keys do not move to new partitions while a batch is unconfirmed: they would overtake it.
+// Keys do not move to new partitions while a batch is unconfirmed: they would overtake
+// it.
 func TestPartitionsAddedWhileUnconfirmed(t *testing.T) {
 	b := newBench(t)
 	b.record()

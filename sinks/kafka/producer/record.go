@@ -29,8 +29,9 @@ type Delivery interface {
 	Route(i int, topic, key []byte) (t, k []byte)
 	// AppendID appends what makes a record the same one when it is presented again.
 	AppendID(dst []byte, i int) []byte
-	// Next appends the waiting records that may be sent now, in order. It is called again when
-	// these are settled or have failed for now. It returns dst as it is when no other may go.
+	// Next appends the waiting records that may be sent now, in order. It is called again
+	// when these are settled or have failed for now. It returns dst as it is when no
+	// other may go.
 	Next(dst []int32, status []Status) []int32
 }
 

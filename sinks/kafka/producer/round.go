@@ -18,14 +18,14 @@ type rounds struct {
 	delivery *delivery
 
 	senders []*sender // of which a round uses the first
-	// shared is the producer id that partitions begin with. A partition that loses it gets an
-	// id of its own, so that the sequences of the others go on.
+	// shared is the producer id that partitions begin with. A partition that loses it
+	// gets an id of its own, so that the sequences of the others go on.
 	shared    client.ProducerID
 	hasShared bool
 }
 
-// run sends to every leader at once, until each partition has everything or has failed. It
-// reports whether any partition has come further.
+// run sends to every leader at once, until each partition has everything or has failed.
+// It reports whether any partition has come further.
 func (r *rounds) run(ctx context.Context, partitions []*partition) (progress bool) {
 	var (
 		senders []*sender

@@ -10,15 +10,15 @@ import (
 	"github.com/virtcast/virtcast/sinks/kafka/client"
 )
 
-// maxRequest is the size, before compression, from which on a request takes no more batches.
-// It is small enough that there are more batches to make while the broker works on it, and
-// large enough that the number of requests does not matter.
+// maxRequest is the size, before compression, from which on a request takes no more
+// batches. It is small enough that there are more batches to make while the broker works
+// on it, and large enough that the number of requests does not matter.
 const maxRequest = 1 << 20
 
-// sendersPerBroker is how many senders share the partitions of a broker. A broker works on one
-// request of a connection at a time, up to the acknowledgement of the last replica. With a
-// second connection it has another request while it waits for the replicas, or for this
-// client.
+// sendersPerBroker is how many senders share the partitions of a broker. A broker works
+// on one request of a connection at a time, up to the acknowledgement of the last
+// replica. With a second connection it has another request while it waits for the
+// replicas, or for this client.
 const sendersPerBroker = 2
 
 // Observer counts what happened. Senders call it concurrently.
@@ -33,8 +33,8 @@ type Observer interface {
 	MayRepeat(records int)
 }
 
-// sender sends the batches of some of the partitions that one broker leads: one request at a
-// time, with one batch of each. The partitions belong to it while it runs.
+// sender sends the batches of some of the partitions that one broker leads: one request
+// at a time, with one batch of each. The partitions belong to it while it runs.
 type sender struct {
 	cluster  *client.Cluster
 	bounds   bounds
@@ -47,8 +47,8 @@ type sender struct {
 	partitions []*partition
 	compressor Compressor
 
-	// sending are the partitions in the request that is under way, coming those in the next.
-	// turn counts the partitions that were looked at, so that each has its turn.
+	// sending are the partitions in the request that is under way, coming those in the
+	// next. turn counts the partitions that were looked at, so that each has its turn.
 	sending, coming []*partition
 	turn            int
 	request         client.Produce
@@ -78,8 +78,8 @@ func (s *sender) stop(err error) {
 	}
 }
 
-// collect chooses the batches of the next request among the partitions that are not in the
-// present one, and makes those that are not made yet.
+// collect chooses the batches of the next request among the partitions that are not in
+// the present one, and makes those that are not made yet.
 func (s *sender) collect() {
 	size := 0
 	for range s.partitions {

@@ -78,11 +78,10 @@ type bench struct {
 	*Producer
 	current *plainRecords // what the encoders encode
 
-	mu      sync.Mutex
-	sent    []sentBatch
-	answer  func(b sentBatch) (client.Code, bool) // nil, or false: the cluster answers itself
-	counts  counts
-	settled []int32 // by index of the last delivery: how many outcomes
+	mu     sync.Mutex
+	sent   []sentBatch
+	answer func(b sentBatch) (client.Code, bool) // nil, or false: the cluster answers itself
+	counts counts
 }
 
 // sentBatch is a batch that the cluster was sent.

@@ -28,8 +28,8 @@ func (t *topics) add(ctx context.Context, known *client.Topic) *topic {
 	return of
 }
 
-// sync takes in what has changed in the metadata. It reports whether a topic was deleted and
-// created again.
+// sync takes in what has changed in the metadata. It reports whether a topic was deleted
+// and created again.
 func (t *topics) sync(ctx context.Context) (recreated bool) {
 	for _, of := range t.byName {
 		recreated = t.update(ctx, of) || recreated

@@ -69,9 +69,7 @@ func Example_bridge() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := registry.New(registry.Options{Record: func(ctx context.Context, batch schema.MatchedBatch) error {
-		return b.Record(ctx, batch.Matched)
-	}})
+	r := registry.New(registry.Options{Record: b.Record, Position: b.Position})
 	_, err = r.RegisterAny(registry.Registration{Kinds: []schema.Kind{schema.KindLifecycle}})
 	err = errors.Join(err, b.AddSink("file", sink),
 		r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}))

@@ -69,9 +69,7 @@ func Example_bridge() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	r := registry.New(registry.Options{Record: func(ctx context.Context, batch schema.MatchedBatch) error {
-		return b.Record(ctx, batch.Matched)
-	}})
+	r := registry.New(registry.Options{Record: b.Record, Position: b.Position})
 	_, err = r.RegisterAny(registry.Registration{Kinds: []schema.Kind{schema.KindLifecycle}})
 	err = errors.Join(err, b.AddSink("file", sink),
 		r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}))
@@ -79,7 +77,7 @@ func Example_bridge() {
 		log.Fatal(err)
 	}
 	err = host.liveWhile(r, func(ctx context.Context) error { return virtcast.Run(ctx, r, b) })
-	if err := errors.Join(err, sink.Close(context.Background()), j.Close()); err != nil {
+	if err := errors.Join(err, sink.Close(), j.Close()); err != nil {
 		log.Fatal(err)
 	}
 	host.print("events.jsonl")

@@ -39,6 +39,10 @@ type Options struct {
 	// those that were silent for longest are forgotten, a tenth at a time: if one
 	// of them is heard of again, its domain sequence begins at 1 again.
 	MaxDomains int
+	// Owned reports whether the events of a source are this bridge's to deliver. It is asked
+	// before each delivery, by several goroutines; what is not owned is passed over. nil means
+	// always.
+	Owned func(source string) bool
 }
 
 // Bridge records observations and delivers them. Make one with [New].
@@ -54,12 +58,6 @@ type Bridge struct {
 	orders   chan func()   // what the committer does between groups
 	closing  chan struct{} // closed when Record must refuse
 	closed   sync.Once
-}
-
-// request is one call of Record on its way through the committer.
-type request struct {
-	batch []schema.Matched
-	done  chan error // of capacity 1
 }
 
 // New returns a bridge on an open journal, which it uses alone for as long as it
@@ -109,37 +107,52 @@ const stateSuffix = ".state"
 // StateReader is the name of the cursor of a sink's state store.
 func StateReader(sink string) string { return sink + stateSuffix }
 
-// AddState adds a store of each domain's last known state, beside the sink of that name: what goes to the sink
-// goes to the store, as the [schema.KindState] event that it leads to, or as that of a domain that
-// is gone (State.Gone), which the store must remove. It gets each domain in order, but not every state: of those that wait together
-// only the last. Its cursor is its own, named [StateReader]; it delays nothing but itself.
+// AddStateStore adds a store of each domain's last known state, beside the sink of that
+// name: what goes to the sink goes to the store, as the [schema.KindState] event that it leads
+// to, or as that of a domain that is gone (State.Gone), which the store must remove. The
+// store gets each domain's states in order, but not every state: of those that wait
+// together only the last. Its cursor is its own, named [StateReader]; it delays nothing but
+// itself.
 //
-// Every time that the bridge runs, the store is first given what is known of all domains that exist, so that one that is new, or
-// lost something, is complete. belongs says which of them would go to the sink; it is called in Run.
+// Every time that the bridge runs, the store is first given what is known of all domains
+// that exist, so that a store that is new, or lost something, is complete. belongs says
+// which of them would go to the sink; it is called in Run.
 //
-// It must be called before Run, and in the same way as AddSink the first time decides where the cursor begins.
-func (b *Bridge) AddState(sink string, store Sink, belongs func(connection string, domain schema.UUID) bool) error {
+// It must be called before Run. As with AddSink, the first time decides where the cursor
+// begins.
+func (b *Bridge) AddStateStore(sink string, store Sink, belongs func(connection string, domain schema.UUID) bool) error {
 	name := StateReader(sink)
 	reader, err := b.journal.Reader(name)
 	if err != nil {
-		return fmt.Errorf("state of sink %s: %w", sink, err)
+		return fmt.Errorf("state store of sink %s: %w", sink, err)
 	}
-	feed := newStateFeed(b.stamps.known(), b.stamps.epoch, b.journal.Stats().Next, belongs)
+	feed := newStateFeed(b.stamps.known(), b.journal.Stats().Next, belongs)
 	b.pumps = append(b.pumps, newPump(name, sink, store, reader, b, feed))
 	return nil
 }
 
-// Record stamps a batch and makes it durable. It blocks until then: nil means
-// that all of it is on disk. An error means that nothing of it will ever be delivered; the same
-// batch may be recorded again ([journal.ErrFull], a failing disk), except after
+// Record stamps a batch and makes it durable, with its position. It blocks until then: nil
+// means that all of it is on disk. An error means that nothing of it will ever be delivered;
+// the same batch may be recorded again ([journal.ErrFull], a failing disk), except after
 // [ErrClosed]. The batch belongs to the caller and is read until Record returns. Calls
-// from several goroutines share one fsync; the events of each call keep their
-// order, and of two calls one after the other in one goroutine the former comes first.
+// from several goroutines share one fsync. The events of each call keep their order; of
+// two calls one after the other in one goroutine the former comes first.
 //
-// ctx ends only the wait for the committer to take the batch: once taken it is
-// written or refused within the time of one write.
-func (b *Bridge) Record(ctx context.Context, batch []schema.Matched) error {
-	if len(batch) == 0 {
+// An item that is a listing becomes an event for each difference from what is known, at
+// its place in the order. Where these are more than a batch of the journal holds, the rest
+// becomes durable soon after Record returned; if the program ends before, the next listing
+// finds it.
+//
+// A batch of a position alone returns at once. The position becomes durable with the next
+// batch that has events, or within a second.
+//
+// ctx ends only the wait for the committer to take the batch: once taken it is written or
+// refused within the time of one write.
+func (b *Bridge) Record(ctx context.Context, batch schema.MatchedBatch) error {
+	if err := checkPosition(batch.Position); err != nil {
+		return err
+	}
+	if len(batch.Matched) == 0 && batch.Position == nil {
 		return nil
 	}
 	r := &request{batch: batch, done: make(chan error, 1)}
@@ -151,6 +164,12 @@ func (b *Bridge) Record(ctx context.Context, batch []schema.Matched) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Position returns the durable position of a connection: where its driver can resume
+// behind what was recorded. It is nil if there is none. It must not be changed.
+func (b *Bridge) Position(connection string) schema.Position {
+	return b.stamps.positions.durable(connection)
 }
 
 // Run records and delivers until ctx ends; then it refuses new records, goes on
@@ -185,7 +204,7 @@ func (b *Bridge) drain(ctx context.Context) {
 	deadline := time.NewTimer(b.opts.DrainTimeout)
 	defer deadline.Stop()
 	for _, p := range b.pumps {
-		for p.pending() > 0 {
+		for p.pending() > 0 && !p.halted.Load() {
 			select {
 			case <-p.progress:
 			case <-deadline.C:

@@ -150,7 +150,7 @@ func startWith(t *testing.T, dir string, jopts journal.Options, opts bridge.Opti
 
 func record(t *testing.T, b *bridge.Bridge, batch ...schema.Matched) {
 	t.Helper()
-	if err := b.Record(t.Context(), batch); err != nil {
+	if err := b.Record(t.Context(), schema.MatchedBatch{Matched: batch}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -206,7 +206,7 @@ func TestDeliversInOrder(t *testing.T) {
 						batch[i].Sinks = []string{"b"}
 					}
 				}
-				if err := r.Record(t.Context(), batch); err != nil {
+				if err := r.Record(t.Context(), schema.MatchedBatch{Matched: batch}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -346,7 +346,7 @@ func TestStopDrains(t *testing.T) {
 	if got := len(slow.got()); got != len(batch) {
 		t.Errorf("stopping delivered %d of %d events", got, len(batch))
 	}
-	if err := r.Record(t.Context(), batch); !errors.Is(err, bridge.ErrClosed) {
+	if err := r.Record(t.Context(), schema.MatchedBatch{Matched: batch}); !errors.Is(err, bridge.ErrClosed) {
 		t.Errorf("Record after the end: %v, want ErrClosed", err)
 	}
 }
@@ -367,7 +367,7 @@ func TestFullJournalLeavesNoHole(t *testing.T) {
 	r := start(t, t.TempDir(), journal.Options{MaxBytes: 64 << 10, SegmentBytes: 8 << 10}, bridge.Options{}, map[string]bridge.Sink{"a": s})
 	recorded, refused := 0, 0
 	for n := 0; refused < 10; n++ {
-		err := r.Record(t.Context(), []schema.Matched{observe(n%5, n)})
+		err := r.Record(t.Context(), schema.MatchedBatch{Matched: []schema.Matched{observe(n%5, n)}})
 		switch {
 		case err == nil && refused == 0:
 			recorded++
@@ -380,7 +380,7 @@ func TestFullJournalLeavesNoHole(t *testing.T) {
 	close(open)
 	s.await(t, recorded)
 	for n := 1_000_000; ; n++ {
-		err := r.Record(t.Context(), []schema.Matched{observe(n%5, n)})
+		err := r.Record(t.Context(), schema.MatchedBatch{Matched: []schema.Matched{observe(n%5, n)}})
 		if err == nil {
 			break
 		}

@@ -3,26 +3,52 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/schema"
 )
 
-// A group is closed when it has this much, so that one write stays small beside
-// the journal's limit for a batch and latency stays bounded.
+// A group is closed when it has this much, so that one write stays small beside the
+// journal's limit for a batch, and latency stays bounded.
 const (
 	maxGroupEvents = 8192
 	maxGroupBytes  = 2 << 20
 )
 
-// committer turns requests into journal batches: each group is what queued up
-// during the last write, without a timer.
+const (
+	// gatherTime is how long a small group waits for more where groups follow each other
+	// closely: each costs an fsync and several switches of goroutines.
+	gatherTime = 2 * time.Millisecond
+	// gatherEvents is the size from which a group does not wait: most of the cost is
+	// spread already.
+	gatherEvents = 64
+	// positionTime is how long a position without events waits for a batch that has some.
+	positionTime = time.Second
+)
+
+// request is one call of Record on its way through the committer.
+type request struct {
+	batch schema.MatchedBatch
+	done  chan error // of capacity 1
+}
+
+// committer turns requests into journal batches. Each group is what queued up during the
+// last write. Where writes follow each other closely, a small group first waits a little
+// for more.
 type committer struct {
 	*Bridge
 	batch  journal.Batch
-	record []byte
 	group  []*request
 	events int
+	// listings are those of which the rest did not fit in their batch; before are those as
+	// they were before the batch in hand.
+	listings, before []schema.Matched
+	// written is when the last write ended.
+	written time.Time
+	// flush is due when a position has waited long enough; nil while none waits.
+	flush *time.Timer
 }
 
 // commitLoop takes requests and orders until stop is closed or ctx ends, and answers
@@ -30,24 +56,42 @@ type committer struct {
 func (b *Bridge) commitLoop(ctx context.Context, stop <-chan struct{}) {
 	defer b.close()
 	c := &committer{Bridge: b}
+	defer c.flushPositions()
 	for {
+		var due <-chan time.Time
+		if c.flush != nil {
+			due = c.flush.C
+		}
 		select {
 		case r := <-b.requests:
-			c.collect(r)
+			c.collect(ctx, r)
 			c.write()
 		case order := <-b.orders:
 			order()
+		case <-due:
+			c.flushPositions()
 		case <-stop:
 			return
 		case <-ctx.Done():
 			return
 		}
+		for len(c.listings) > 0 && c.resume() { //nolint:revive // each call writes a part
+		}
 	}
 }
 
 // collect makes a group of a request and of those that wait behind it.
-func (c *committer) collect(r *request) {
+func (c *committer) collect(ctx context.Context, r *request) {
+	c.addListings()
 	c.add(r)
+	if since := time.Since(c.written); since < gatherTime && c.events < gatherEvents {
+		timer := time.NewTimer(gatherTime - since)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
 	for c.events < maxGroupEvents && c.batch.Bytes() < maxGroupBytes {
 		select {
 		case r := <-c.requests:
@@ -58,36 +102,119 @@ func (c *committer) collect(r *request) {
 	}
 }
 
+// add adds a request to the group.
 func (c *committer) add(r *request) {
+	if r.batch.Position != nil {
+		c.stamps.positions.set(r.batch.Connection, r.batch.Position, len(r.batch.Matched) > 0)
+	}
+	if len(r.batch.Matched) == 0 { // Its position waits for a batch with events.
+		if c.flush == nil {
+			c.flush = time.NewTimer(positionTime)
+		}
+		r.done <- nil
+		return
+	}
 	c.group = append(c.group, r)
-	c.events += len(r.batch)
-	for i := range r.batch {
-		m := &r.batch[i]
-		e := c.stamps.stamp(&m.Observation)
-		c.record = schema.AppendRecord(c.record[:0], &e, m.Sinks)
-		c.batch.Record(c.record)
+	for i := range r.batch.Matched {
+		if m := &r.batch.Matched[i]; m.Listing != nil {
+			c.addListing(m)
+		} else {
+			c.addEvent(&m.Observation, m.Sinks)
+		}
 	}
 }
 
+// addEvent stamps an observation, and appends its record to the batch.
+func (c *committer) addEvent(o *schema.Observation, sinks []string) {
+	e := c.stamps.stamp(o)
+	c.batch.EndRecord(schema.AppendRecord(c.batch.BeginRecord(), &e, sinks))
+	c.events++
+}
+
+// addListing appends the events that a listing leads to. What does not fit follows in
+// batches of its own, when this one is durable.
+func (c *committer) addListing(m *schema.Matched) {
+	for _, o := range c.stamps.book.Diff(m.Listing) {
+		if c.batch.Bytes() >= maxGroupBytes {
+			rest := *m
+			listing := *m.Listing
+			listing.Domains = slices.Clone(listing.Domains)
+			rest.Listing = &listing
+			c.listings = append(c.listings, rest)
+			return
+		}
+		if sinks, ok := m.Route(&o); ok {
+			c.addEvent(&o, sinks)
+		}
+	}
+	c.stamps.book.Learn(m.Listing)
+}
+
+// addListings goes on with listings of which a part is durable.
+func (c *committer) addListings() {
+	listings := c.listings
+	c.listings = nil
+	for i := range listings {
+		c.addListing(&listings[i])
+	}
+}
+
+// resume writes the next part of a listing. It reports whether that is durable.
+func (c *committer) resume() bool {
+	c.addListings()
+	return c.write() // Else they go on with the next request.
+}
+
 // write makes the group durable and answers its requests.
-func (c *committer) write() {
+func (c *committer) write() (durable bool) {
+	if c.events > 0 || len(c.group) > 0 || len(c.before) > 0 {
+		durable = c.append()
+	}
+	if c.stamps.book.Len() > c.opts.MaxDomains {
+		c.stamps.forgetOldest(c.opts.MaxDomains/10+1, &c.batch)
+	}
+	return durable
+}
+
+// append appends the batch to the journal.
+func (c *committer) append() bool {
 	c.stamps.put(&c.batch)
 	err := c.journal.Append(&c.batch)
 	if err != nil {
 		c.stamps.rollback()
 		c.metrics.refused.Add(float64(c.events))
 		err = fmt.Errorf("journal: %w", err)
+		c.listings = c.before // The requests with newer ones come again.
 	} else {
 		c.stamps.commit()
 		c.metrics.recorded.Add(float64(c.events))
+		c.stopFlush()
+		c.before = c.listings
 	}
+	c.written = time.Now()
 	c.batch.Reset()
 	for _, r := range c.group {
 		r.done <- err
 	}
 	clear(c.group)
 	c.group, c.events = c.group[:0], 0
-	if c.stamps.domains > c.opts.MaxDomains {
-		c.stamps.forgetOldest(c.opts.MaxDomains/10+1, &c.batch)
+	return err == nil
+}
+
+// flushPositions makes the positions durable that wait for a batch with events.
+func (c *committer) flushPositions() {
+	if c.flush == nil {
+		return
+	}
+	c.stopFlush()
+	if !c.append() { // Else they are durable with the next batch.
+		c.flush = time.NewTimer(positionTime)
+	}
+}
+
+func (c *committer) stopFlush() {
+	if c.flush != nil {
+		c.flush.Stop()
+		c.flush = nil
 	}
 }

@@ -53,6 +53,8 @@ type pump struct {
 	// were delivered, skipped or buried.
 	begin   uint64
 	settled atomic.Uint64
+	halted  atomic.Bool // see halt
+	owned   func(source string) bool
 
 	interner *schema.Interner
 	records  []journal.Record // the new ones
@@ -84,6 +86,7 @@ func newPump(name, routed string, s Sink, r *journal.Reader, b *Bridge, states *
 		read:     begin,
 		interner: schema.NewInterner(0),
 		backlog:  backlog{limit: waitingBytes},
+		owned:    b.opts.Owned,
 	}
 	p.outcome = p.note
 	p.metrics = b.metrics.sink(name, p)
@@ -101,9 +104,28 @@ func (p *pump) pending() uint64 {
 func (p *pump) run(ctx context.Context) error {
 	p.connect(ctx)
 	for ctx.Err() == nil {
-		if err := p.step(ctx); err != nil && ctx.Err() == nil {
+		switch err := p.step(ctx); {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, schema.ErrNewerRecord):
+			return p.halt(ctx, err)
+		default:
 			return err
 		}
+	}
+	return nil
+}
+
+// halt waits until ctx ends: behind what this sink has, there is a record that this
+// program cannot read. It stays in the journal, as everything behind it.
+func (p *pump) halt(ctx context.Context, err error) error {
+	p.halted.Store(true)
+	p.keepRest()
+	if err := p.commit(); err != nil {
+		return err
+	}
+	p.failed(err)
+	for sleep(ctx, reminder) == nil {
+		p.failed(err)
 	}
 	return nil
 }
@@ -140,6 +162,7 @@ func (p *pump) step(ctx context.Context) error {
 	if err := p.readOn(ctx, again); err != nil {
 		return err
 	}
+	p.keepOwned()
 	if p.states != nil {
 		p.keepLast()
 	}
@@ -250,15 +273,14 @@ func (p *pump) decode(ctx context.Context) error {
 	skipped := 0
 	for i := range p.records {
 		r := &p.records[i]
-		mine, err := schema.RecordGoesTo(r.Data, p.routed)
-		var e schema.Event
-		if err == nil && mine {
-			e, _, err = schema.ParseRecord(r.Data, p.interner)
-		}
+		e, mine, err := schema.ReadRecord(r.Data, p.routed, p.interner)
 		if err == nil && mine && p.states != nil {
 			mine = p.states.wants(*r, &e)
 		}
 		switch {
+		case errors.Is(err, schema.ErrNewerRecord):
+			p.skip(skipped)
+			return fmt.Errorf("record %d: %w", r.Offset, err)
 		case err != nil:
 			if err := p.bury(ctx, *r, fmt.Errorf("unreadable record: %w", err)); err != nil {
 				return err
@@ -283,6 +305,40 @@ func (p *pump) admit(en entry, e *schema.Event) {
 		return
 	}
 	r.add(en, e)
+}
+
+// keepOwned takes the events of sources that are another bridge's to deliver out of the
+// round.
+func (p *pump) keepOwned() {
+	if p.owned == nil {
+		return
+	}
+	p.keep(func(_ int, _ *entry, e *schema.Event) bool { return p.owned(e.Connection.Source) })
+}
+
+// keep takes out of the round, and passes over, all events for which wanted returns false.
+// wanted is called with their indexes, in order.
+func (p *pump) keep(wanted func(i int, en *entry, e *schema.Event) bool) {
+	r := &p.round
+	again, skipped, i := 0, 0, -1
+	r.filter(func(en *entry, e *schema.Event) bool {
+		i++
+		if wanted(i, en, e) {
+			if i < r.again {
+				again++
+			}
+			return true
+		}
+		if en.parked {
+			p.backlog.unpark(en, e)
+		}
+		if en.offset != 0 {
+			skipped++
+		}
+		return false
+	})
+	r.again = again
+	p.skip(skipped)
 }
 
 // skip counts records that are not meant for the sink.

@@ -33,10 +33,10 @@ func (r *round) add(en entry, e *schema.Event) {
 	r.events, r.entries = append(r.events, *e), append(r.entries, en)
 }
 
-// filter keeps the events from index from on for which keep returns true.
-func (r *round) filter(from int, keep func(en *entry, e *schema.Event) bool) {
-	kept := from
-	for i := from; i < len(r.events); i++ {
+// filter keeps the events for which keep returns true.
+func (r *round) filter(keep func(en *entry, e *schema.Event) bool) {
+	kept := 0
+	for i := range r.events {
 		if keep(&r.entries[i], &r.events[i]) {
 			r.events[kept], r.entries[kept] = r.events[i], r.entries[i]
 			kept++

@@ -22,18 +22,17 @@ const primeEvents = 1000
 //	      └ tombstones ───┴ every state
 //	        of what is not primed
 type stateFeed struct {
-	epoch   string
 	belongs func(connection string, domain schema.UUID) bool
 	start   uint64
-	known   []knownDomain // not given to the store yet
+	known   []schema.Event // not given to the store yet
 	primed  map[schema.UUID]struct{}
 	// last is the index of each domain's last event of a batch.
 	last map[schema.UUID]int
 }
 
-func newStateFeed(known []knownDomain, epoch string, start uint64, belongs func(string, schema.UUID) bool) *stateFeed {
+func newStateFeed(known []schema.Event, start uint64, belongs func(string, schema.UUID) bool) *stateFeed {
 	return &stateFeed{
-		epoch: epoch, belongs: belongs, start: start, known: known,
+		belongs: belongs, start: start, known: known,
 		primed: make(map[schema.UUID]struct{}, len(known)), last: make(map[schema.UUID]int),
 	}
 }
@@ -46,9 +45,9 @@ func (f *stateFeed) next(add func(schema.Event)) {
 	for n := 0; len(f.known) > 0 && n < primeEvents; {
 		d := &f.known[0]
 		f.known = f.known[1:]
-		if f.belongs(d.connection.Name, d.uuid) {
-			add(d.stateEvent(f.epoch))
-			f.primed[d.uuid] = struct{}{}
+		if f.belongs(d.Connection.Name, d.Object.UUID) {
+			add(*d)
+			f.primed[d.Object.UUID] = struct{}{}
 			n++
 		}
 	}
@@ -93,23 +92,5 @@ func (p *pump) keepLast() {
 	for i := range r.events {
 		last[r.events[i].Object.UUID] = i
 	}
-	again, skipped, at := 0, 0, -1
-	r.filter(0, func(en *entry, e *schema.Event) bool {
-		at++
-		if en.sent || last[e.Object.UUID] == at {
-			if at < r.again {
-				again++
-			}
-			return true
-		}
-		if en.parked {
-			p.backlog.unpark(en, e)
-		}
-		if en.offset != 0 {
-			skipped++
-		}
-		return false
-	})
-	r.again = again
-	p.skip(skipped)
+	p.keep(func(i int, en *entry, e *schema.Event) bool { return en.sent || last[e.Object.UUID] == i })
 }

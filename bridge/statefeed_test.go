@@ -50,7 +50,7 @@ func stateful(t *testing.T, dir string, opts bridge.Options, bus, store bridge.S
 	return startWith(t, dir, journal.Options{}, opts, func(b *bridge.Bridge) error {
 		err := b.AddSink("bus", bus)
 		if store != nil {
-			err = errors.Join(err, b.AddState("bus", store, belongs))
+			err = errors.Join(err, b.AddStateStore("bus", store, belongs))
 		}
 		return err
 	})

@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// Append makes the batch durable: all its records, in order, and all its state changes, or
+// Append makes the batch durable: all its records, in order, and all its changes of values, or
 // nothing. It returns nil after the sync, and blocks until then. After an error nothing of the batch is
-// readable or in State, also after a restart (but see [ErrUncertain]), and the same or another
+// readable or in Value, also after a restart (but see [ErrUncertain]), and the same or another
 // batch may be tried: [ErrFull] until readers commit, [ErrTooLarge] always, any
 // other error for as long as the disk has it. An empty batch is nil. One goroutine at a time may call it.
 func (j *Journal) Append(b *Batch) error {
@@ -45,9 +45,9 @@ func (j *Journal) Append(b *Batch) error {
 }
 
 // room reports whether a batch may be added within MaxBytes.
-func (j *Journal) room(size int64, stateOnly bool) bool {
+func (j *Journal) room(size int64, valuesOnly bool) bool {
 	limit := j.opts.MaxBytes
-	if !stateOnly {
+	if !valuesOnly {
 		limit -= limit / reserveShare
 	}
 	j.mu.Lock()
@@ -127,7 +127,7 @@ func (j *Journal) idle() bool {
 func (j *Journal) publish(b *Batch, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	_ = j.states.apply(b.buf[frameHeader:]) // A Batch is well-formed.
+	_ = j.values.apply(b.buf[frameHeader:]) // A Batch is well-formed.
 	last := &j.segments[len(j.segments)-1]
 	last.next, last.size = j.active.next, j.active.size
 	j.next = j.active.next

@@ -2,7 +2,7 @@ package journal
 
 import "encoding/binary"
 
-// Batch is what one Append makes durable: records and state changes, in the order in which they
+// Batch is what one Append makes durable: records and changes of values, in the order in which they
 // were added. The zero value is empty and ready. It is not safe for concurrent use.
 type Batch struct {
 	buf     []byte // room for a frame header, then the body
@@ -21,7 +21,23 @@ func (b *Batch) Record(p []byte) {
 	b.records++
 }
 
-// Put adds a state change: key has value from now on.
+// BeginRecord begins a record and returns a slice, to which its content is to be appended.
+// EndRecord, with the result, completes it; the batch must not be used in between. It saves
+// the copy that Record makes.
+func (b *Batch) BeginRecord() []byte {
+	b.begin(opRecord, 0)
+	return b.buf
+}
+
+// EndRecord completes the record that BeginRecord has begun.
+func (b *Batch) EndRecord(buf []byte) {
+	start := len(b.buf)
+	binary.LittleEndian.PutUint32(buf[start-4:], uint32(len(buf)-start))
+	b.buf = buf
+	b.records++
+}
+
+// Put adds a change of a value: key has value from now on.
 func (b *Batch) Put(key, value []byte) {
 	b.begin(opPut, len(key))
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, uint32(len(value)))
@@ -29,7 +45,7 @@ func (b *Batch) Put(key, value []byte) {
 	b.buf = append(b.buf, value...)
 }
 
-// Delete adds a state change: key has no value from now on.
+// Delete adds a change of a value: key has no value from now on.
 func (b *Batch) Delete(key []byte) {
 	b.begin(opDelete, len(key))
 	b.buf = append(b.buf, key...)

@@ -29,14 +29,14 @@ func report(b *testing.B, batch int, took []time.Duration, cpu time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkAppend appends batches of 600-byte records, without and with the state of one of 10,000
+// BenchmarkAppend appends batches of 600-byte records, without and with the value of one of 10,000
 // domains for each, while a reader follows and commits. Raw is the measure: a bare
 // write and fdatasync of the same bytes to files of 64 MiB.
 func BenchmarkAppend(b *testing.B) {
 	for _, batch := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("raw/batch=%d", batch), func(b *testing.B) { benchRaw(b, batch) })
 		b.Run(fmt.Sprintf("journal/batch=%d", batch), func(b *testing.B) { benchJournal(b, batch, false) })
-		b.Run(fmt.Sprintf("states/batch=%d", batch), func(b *testing.B) { benchJournal(b, batch, true) })
+		b.Run(fmt.Sprintf("values/batch=%d", batch), func(b *testing.B) { benchJournal(b, batch, true) })
 	}
 }
 

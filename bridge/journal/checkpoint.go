@@ -24,25 +24,25 @@ type place struct {
 	next uint64 // offset of the next record there
 }
 
-// checkpoint is the states as they are at a place of the log. The log is the redo from there on.
+// checkpoint is the values as they are at a place of the log. The log is the redo from there on.
 type checkpoint struct {
 	epoch  uint64
 	redo   place
-	states states
+	values values
 }
 
 // encode returns the file's content.
 func (c *checkpoint) encode() []byte {
 	le := binary.LittleEndian
-	p := make([]byte, checkpointHeader, checkpointHeader+c.states.bytes()+4)
+	p := make([]byte, checkpointHeader, checkpointHeader+c.values.bytes()+4)
 	copy(p, checkpointMagic)
 	le.PutUint32(p[8:], formatVersion)
 	le.PutUint64(p[16:], c.epoch)
 	le.PutUint64(p[24:], c.redo.seq)
 	le.PutUint64(p[32:], uint64(c.redo.pos))
 	le.PutUint64(p[40:], c.redo.next)
-	le.PutUint64(p[48:], uint64(len(c.states)))
-	for k, v := range c.states {
+	le.PutUint64(p[48:], uint64(len(c.values)))
+	for k, v := range c.values {
 		p = le.AppendUint32(p, uint32(len(k)))
 		p = le.AppendUint32(p, uint32(len(v.value)))
 		p = append(p, k...)
@@ -70,22 +70,22 @@ func decodeCheckpoint(p []byte) (*checkpoint, error) {
 	c := &checkpoint{
 		epoch:  le.Uint64(p[16:]),
 		redo:   place{seq: le.Uint64(p[24:]), pos: int64(le.Uint64(p[32:])), next: le.Uint64(p[40:])},
-		states: states{},
+		values: values{},
 	}
 	count := le.Uint64(p[48:])
 	for p = p[checkpointHeader:]; len(p) > 0; count-- {
 		if len(p) < 8 {
-			return nil, errors.New("a state ends early")
+			return nil, errors.New("a value ends early")
 		}
 		klen, vlen := uint64(le.Uint32(p)), uint64(le.Uint32(p[4:]))
 		if p = p[8:]; uint64(len(p)) < klen+vlen {
-			return nil, errors.New("a state ends early")
+			return nil, errors.New("a value ends early")
 		}
-		c.states.put(p[:klen], p[klen:klen+vlen])
+		c.values.put(p[:klen], p[klen:klen+vlen])
 		p = p[klen+vlen:]
 	}
 	if count != 0 {
-		return nil, errors.New("wrong number of states")
+		return nil, errors.New("wrong number of values")
 	}
 	return c, nil
 }

@@ -46,7 +46,7 @@ func child(dir string) error {
 	failed := make(chan error, 1)
 	go func() { failed <- childRead(r) }()
 	n := uint64(0)
-	if last, ok := j.State([]byte("n")); ok {
+	if last, ok := j.Value([]byte("n")); ok {
 		n = binary.LittleEndian.Uint64(last)
 	}
 	var b Batch
@@ -186,7 +186,7 @@ func checkKilled(t *testing.T, dir string, life int, acked uint64) uint64 {
 	t.Helper()
 	j := mustOpen(t, dir, Options{})
 	defer mustClose(t, j)
-	state, _ := j.State([]byte("n"))
+	state, _ := j.Value([]byte("n"))
 	durable := binary.LittleEndian.Uint64(append(state, make([]byte, 8)...))
 	last := durable
 	if last != acked && last != acked+1 {

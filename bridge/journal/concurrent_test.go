@@ -54,8 +54,8 @@ func TestConcurrent(t *testing.T) {
 			if st := j.Stats(); st.Bytes > st.MaxBytes {
 				return fmt.Errorf("too large: %+v", st)
 			}
-			j.States(func(_, _ []byte) bool { return true })
-			j.State([]byte("n"))
+			j.Values(func(_, _ []byte) bool { return true })
+			j.Value([]byte("n"))
 			mustClose(t, mustReader(t, j, "visitor"))
 			if _, err := j.Drop("visitor"); err != nil {
 				return err

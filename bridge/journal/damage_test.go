@@ -49,7 +49,7 @@ func survey(t *testing.T, fs *memFS) (records int, last string, err error) {
 	r := mustReader(t, j, "r")
 	defer mustClose(t, r)
 	records = len(readAllRecords(t, j, r))
-	return records, stateMap(j)["last"], nil
+	return records, valueMap(j)["last"], nil
 }
 
 func TestCutAtEachByte(t *testing.T) {

@@ -1,12 +1,12 @@
 // Package journal is the durable outbox: an ordered log of opaque records, one
-// cursor per reader, the last known states, and the epoch, in one directory.
+// cursor per reader, the last known values, and the epoch, in one directory.
 //
 // # Laws
 //
 //  1. Append returns nil only after the whole batch, its records and its state
 //     changes, is on disk. It is kept through kill -9 and power cuts.
 //  2. A batch is there as a whole or not at all.
-//  3. A batch whose Append returned an error is never read and never in State, also
+//  3. A batch whose Append returned an error is never read and never in Value, also
 //     after a restart. The one exception says so: see [ErrUncertain].
 //  4. Offsets are consecutive record numbers from 1 on and are never reused.
 //  5. What a reader has not committed is never trimmed.

@@ -18,7 +18,7 @@ func Example() {
 	// Output:
 	// 1 started
 	// 2 suspended
-	// state: paused
+	// vm1: paused
 }
 
 func example() (err error) {
@@ -54,8 +54,8 @@ func example() (err error) {
 	if err := r.Commit(recs[len(recs)-1].Offset + 1); err != nil {
 		return err
 	}
-	state, _ := j.State([]byte("vm1"))
-	fmt.Printf("state: %s\n", state)
+	value, _ := j.Value([]byte("vm1"))
+	fmt.Printf("vm1: %s\n", value)
 	if err := r.Close(); err != nil {
 		return err
 	}

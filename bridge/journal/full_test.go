@@ -27,7 +27,7 @@ func fillDisk(t *testing.T, j *Journal, from int) int {
 		if err := j.Append(&b); err == nil {
 			t.Fatal("the disk was not full")
 		}
-		if got, _ := j.State([]byte("last")); string(got) != fmt.Sprint(n-1) {
+		if got, _ := j.Value([]byte("last")); string(got) != fmt.Sprint(n-1) {
 			t.Fatalf("state %s, want %d", got, n-1)
 		}
 		return n

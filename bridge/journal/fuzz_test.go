@@ -68,7 +68,7 @@ func FuzzFrame(f *testing.F) {
 			t.Fatal("a frame of another file was accepted")
 		}
 		if checkFrame(&fr, first) == nil {
-			if err := (states{}).apply(fr.body); err != nil {
+			if err := (values{}).apply(fr.body); err != nil {
 				t.Fatalf("checkFrame accepted what apply does not: %v", err)
 			}
 		}
@@ -78,13 +78,13 @@ func FuzzFrame(f *testing.F) {
 
 // FuzzCheckpoint decodes arbitrary bytes as a checkpoint and as a cursor slot.
 func FuzzCheckpoint(f *testing.F) {
-	c := checkpoint{epoch: 1, redo: place{2, 3, 4}, states: states{}}
+	c := checkpoint{epoch: 1, redo: place{2, 3, 4}, values: values{}}
 	seed := func(p []byte, slot bool) {
 		f.Add(p, slot)
 		f.Add(p[:len(p)-4], slot)
 	}
 	seed(c.encode(), false)
-	c.states.put([]byte("key"), []byte("value"))
+	c.values.put([]byte("key"), []byte("value"))
 	seed(c.encode(), false)
 	seed(encodeCursors(1, 2, map[string]uint64{"a": 3}), true)
 	f.Fuzz(func(t *testing.T, p []byte, slot bool) {
@@ -119,7 +119,7 @@ func decodeAgain(t *testing.T, p []byte, slot bool) {
 		return
 	}
 	again, err := decodeCheckpoint(c.encode())
-	if err != nil || again.redo != c.redo || len(again.states) != len(c.states) {
+	if err != nil || again.redo != c.redo || len(again.values) != len(c.values) {
 		t.Fatalf("%+v became %+v, %v", c, again, err)
 	}
 }

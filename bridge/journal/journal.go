@@ -132,7 +132,7 @@ type Journal struct {
 	redoMax  int64        // length of the redo at which a checkpoint is due
 	records  uint64       // appended since Open
 	full     bool
-	states   states
+	values   values
 	readers  map[string]*cursor
 	wake     chan struct{} // closed by the next Append, if somebody waits
 
@@ -169,7 +169,7 @@ type Stats struct {
 	Syncs       uint64 // syncs that appends waited for since Open
 	Oldest      uint64 // offset of the oldest record kept; Next if there is none
 	Next        uint64 // offset that the next record will get
-	States      int    // keys with a state
+	Values      int    // keys with a value
 	DeadLetters uint64 // dead letters kept
 	Full        bool   // the last Append returned ErrFull
 }
@@ -218,7 +218,7 @@ func (j *Journal) Stats() Stats {
 		Bytes: j.bytes, MaxBytes: j.opts.MaxBytes, Segments: len(j.segments),
 		Records: j.records, Batches: j.batches.Load(), Syncs: j.syncs.Load(),
 		Oldest: j.segments[0].first, Next: j.next,
-		States: len(j.states), DeadLetters: letters, Full: j.full,
+		Values: len(j.values), DeadLetters: letters, Full: j.full,
 	}
 }
 

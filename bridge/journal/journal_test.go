@@ -71,9 +71,9 @@ func readAllRecords(t testing.TB, j *Journal, r *Reader) []string {
 	return got
 }
 
-func stateMap(j *Journal) map[string]string {
+func valueMap(j *Journal) map[string]string {
 	got := map[string]string{}
-	j.States(func(k, v []byte) bool {
+	j.Values(func(k, v []byte) bool {
 		got[string(k)] = string(v)
 		return true
 	})
@@ -118,14 +118,14 @@ func TestReopen(t *testing.T) {
 	if j.Epoch() != epoch {
 		t.Errorf("epoch %d became %d", epoch, j.Epoch())
 	}
-	if diff := cmp.Diff(map[string]string{"k1": "other", "empty": ""}, stateMap(j)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"k1": "other", "empty": ""}, valueMap(j)); diff != "" {
 		t.Error(diff)
 	}
-	if v, ok := j.State([]byte("k1")); !ok || string(v) != "other" {
-		t.Errorf("State = %q, %v", v, ok)
+	if v, ok := j.Value([]byte("k1")); !ok || string(v) != "other" {
+		t.Errorf("Value = %q, %v", v, ok)
 	}
-	if v, ok := j.State([]byte("k2")); ok {
-		t.Errorf("State of a deleted key = %q", v)
+	if v, ok := j.Value([]byte("k2")); ok {
+		t.Errorf("Value of a deleted key = %q", v)
 	}
 	r = mustReader(t, j, "a")
 	defer mustClose(t, r)
@@ -301,7 +301,7 @@ func TestFullAndTrim(t *testing.T) {
 		var state Batch
 		state.Put([]byte("full"), fmt.Append(nil, total))
 		if err := j.Append(&state); err != nil {
-			t.Errorf("a state change while full: %v", err)
+			t.Errorf("a change of a value while full: %v", err)
 		}
 		for _, r := range []*Reader{quick, r} {
 			if j.Stats().Segments < 3 {
@@ -323,7 +323,7 @@ func TestFullAndTrim(t *testing.T) {
 	mustClose(t, j)
 	j = mustOpen(t, "/j", opts)
 	defer mustClose(t, j)
-	if j.Stats().Next != next || j.Stats().States != 1 {
+	if j.Stats().Next != next || j.Stats().Values != 1 {
 		t.Errorf("after reopening: %+v", j.Stats())
 	}
 	if files := fs.names("/j"); len(files) != 3 { // One segment, checkpoint, cursors; LOCK is not a file here.

@@ -92,14 +92,14 @@ func (j *Journal) checkpointDue() bool {
 	return j.written-j.saved >= j.redoMax || j.segments[len(j.segments)-1].seq != j.redo.seq
 }
 
-// storeCheckpoint persists the states as they are now. kmu is held.
+// storeCheckpoint persists the values as they are now. kmu is held.
 func (j *Journal) storeCheckpoint() error {
 	j.mu.RLock()
 	last := j.segments[len(j.segments)-1]
 	c := checkpoint{
 		epoch:  j.epoch,
 		redo:   place{seq: last.seq, pos: last.size, next: last.next},
-		states: j.states,
+		values: j.values,
 	}
 	p, written := c.encode(), j.written
 	j.mu.RUnlock()

@@ -16,7 +16,7 @@ var errInjected = errors.New("injected")
 // model is what a journal must hold, by what it has acknowledged.
 type model struct {
 	records []string // offset 1 on
-	states  map[string]string
+	values  map[string]string
 	// open is a batch of which it is not known whether it is there: nil, or the model with it.
 	open      *model
 	committed uint64 // everything below was committed by the reader
@@ -24,10 +24,10 @@ type model struct {
 }
 
 func (m *model) clone() *model {
-	c := &model{committed: m.committed, hasReader: m.hasReader, states: map[string]string{}}
+	c := &model{committed: m.committed, hasReader: m.hasReader, values: map[string]string{}}
 	c.records = append(c.records, m.records...)
-	for k, v := range m.states {
-		c.states[k] = v
+	for k, v := range m.values {
+		c.values[k] = v
 	}
 	return c
 }
@@ -85,12 +85,12 @@ func (w *workload) append() error {
 		key := fmt.Sprint("key", w.rnd.IntN(5))
 		if w.rnd.IntN(4) == 0 {
 			b.Delete([]byte(key))
-			delete(next.states, key)
+			delete(next.values, key)
 			continue
 		}
 		value := fmt.Sprint("value", w.n)
 		b.Put([]byte(key), []byte(value))
-		next.states[key] = value
+		next.values[key] = value
 	}
 	if b.Bytes() == 0 {
 		return nil
@@ -131,7 +131,7 @@ func (w *workload) read() error {
 func (m *model) check(t *testing.T, j *Journal) {
 	t.Helper()
 	next := int(j.Stats().Next) - 1
-	if m.open != nil && next == len(m.open.records) && cmp.Equal(stateMap(j), m.open.states) {
+	if m.open != nil && next == len(m.open.records) && cmp.Equal(valueMap(j), m.open.values) {
 		committed, has := m.committed, m.hasReader
 		*m = *m.open
 		m.committed, m.hasReader = committed, has
@@ -140,7 +140,7 @@ func (m *model) check(t *testing.T, j *Journal) {
 	if next != len(m.records) {
 		t.Fatalf("%d records, want %d", next, len(m.records))
 	}
-	if diff := cmp.Diff(m.states, stateMap(j)); diff != "" {
+	if diff := cmp.Diff(m.values, valueMap(j)); diff != "" {
 		t.Fatal(diff)
 	}
 	if !m.hasReader {
@@ -175,7 +175,7 @@ func runWithFault(t *testing.T, fail func(n int, op, name string) error, closeIt
 	t.Helper()
 	fs := newMemFS()
 	fs.fail = fail
-	w := &workload{m: &model{states: map[string]string{}}, rnd: rand.New(rand.NewPCG(1, 2))}
+	w := &workload{m: &model{values: map[string]string{}}, rnd: rand.New(rand.NewPCG(1, 2))}
 	for range 5 {
 		if w.j != nil {
 			break
@@ -267,7 +267,7 @@ func TestPowerCut(t *testing.T) {
 				}
 				return nil
 			}
-			w := &workload{m: &model{states: map[string]string{}}, rnd: rand.New(rand.NewPCG(seed, 9))}
+			w := &workload{m: &model{values: map[string]string{}}, rnd: rand.New(rand.NewPCG(seed, 9))}
 			err := w.open(fs, smallSegments)
 			for range 50 {
 				if err != nil || left != nil {
@@ -297,7 +297,7 @@ func TestManyLives(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		fs := newMemFS()
-		w := &workload{m: &model{states: map[string]string{}}, rnd: rnd}
+		w := &workload{m: &model{values: map[string]string{}}, rnd: rnd}
 		for life := range 25 {
 			if err := w.open(fs, smallSegments); err != nil {
 				t.Fatalf("seed %d, life %d: %v", seed, life, err)

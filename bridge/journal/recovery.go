@@ -26,8 +26,8 @@ func (j *Journal) recover() error {
 	if err != nil {
 		return err
 	}
-	j.epoch, j.states, j.redo = c.epoch, c.states, c.redo
-	j.redoMax = max(redoBytes, 2*int64(c.states.bytes()))
+	j.epoch, j.values, j.redo = c.epoch, c.values, c.redo
+	j.redoMax = max(redoBytes, 2*int64(c.values.bytes()))
 	if err := j.openSegments(); err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (j *Journal) openSegment(seq uint64, last bool) (*logFile, error) {
 }
 
 // verify checks the log from the checkpoint on, and at least its newest verifyBytes, and
-// brings the states up to date.
+// brings the values up to date.
 func (j *Journal) verify() error {
 	from := len(j.segments) - 1
 	end, err := j.active.f.Size()
@@ -270,7 +270,7 @@ func (j *Journal) quarantine() error {
 	return nil
 }
 
-// scan checks the frames of a segment up to end, and applies the state changes behind the checkpoint. It
+// scan checks the frames of a segment up to end, and applies the changes of values behind the checkpoint. It
 // returns the place after the last good frame, and the position of that frame, 0 if there is none. A *DamageError whose torn is set
 // says that what follows is not a frame.
 func (j *Journal) scan(f io.ReaderAt, seq, salt, first uint64, end int64) (at place, lastFrame int64, err error) {
@@ -301,7 +301,7 @@ func (j *Journal) scan(f io.ReaderAt, seq, salt, first uint64, end int64) (at pl
 			return at, lastFrame, &DamageError{File: name, Offset: at.pos, Reason: err.Error(), Cure: cureRestore}
 		}
 		if redo {
-			if err := j.states.apply(fr.body); err != nil {
+			if err := j.values.apply(fr.body); err != nil {
 				return at, lastFrame, &DamageError{File: name, Offset: at.pos, Reason: err.Error(), Cure: cureRestore}
 			}
 		}

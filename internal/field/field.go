@@ -84,6 +84,26 @@ func All(err error) (faults []*Error, others []error) {
 	return faults, others
 }
 
+// Below returns err with every *[Error] in it moved to below path: a package validates its
+// own fields, and does not know where its configuration stands.
+func Below(path Path, err error) error {
+	faults, others := All(err)
+	moved := make([]error, 0, len(faults)+len(others))
+	for _, f := range faults {
+		at := *f
+		switch {
+		case at.Path == "":
+			at.Path = path
+		case path != "" && at.Path[0] != '[':
+			at.Path = path + "." + at.Path
+		default:
+			at.Path = path + at.Path
+		}
+		moved = append(moved, &at)
+	}
+	return errors.Join(append(moved, others...)...)
+}
+
 // Step is one step of a [Path]: into a mapping (Key) or, where Key is empty, into a
 // sequence (Index).
 type Step struct {
@@ -112,4 +132,28 @@ func (p Path) Steps() []Step {
 		}
 	}
 	return steps
+}
+
+// Under returns err with every *[Error] in it at its path below p. A package that owns a
+// part of the configuration reports faults at paths that begin in that part; whoever puts
+// the parts together knows where it stands.
+func Under(p Path, err error) error {
+	faults, others := All(err)
+	var f Faults
+	for _, fault := range faults {
+		f.errs = append(f.errs, &Error{Path: p.join(fault.Path), Problem: fault.Problem, Cure: fault.Cure})
+	}
+	f.errs = append(f.errs, others...)
+	return f.Err()
+}
+
+// join returns the path of what has the path below, seen from p.
+func (p Path) join(below Path) Path {
+	switch {
+	case below == "":
+		return p
+	case p == "" || below[0] == '[':
+		return p + below
+	}
+	return p + "." + below
 }

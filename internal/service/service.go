@@ -98,14 +98,6 @@ func dataDirHints() fault.Hints {
 // journalDir is where the journal of a configuration is.
 func journalDir(c *config.Config) string { return filepath.Join(c.DataDir, "journal") }
 
-// record makes a batch durable. Its position is not: the bridge does not keep positions yet.
-func (s *Service) record(ctx context.Context, batch schema.MatchedBatch) error {
-	if len(batch.Matched) == 0 {
-		return nil
-	}
-	return s.bridge.Record(ctx, batch.Matched)
-}
-
 // wire makes the sinks first: a cursor must exist before anything is recorded, and those of
 // former sinks are dropped before the bridge reads the journal.
 func (s *Service) wire(opts Options) error {
@@ -124,7 +116,9 @@ func (s *Service) wire(opts Options) error {
 	if s.bridge, err = bridge.New(s.journal, bridge.Options{Logger: s.log, Registerer: s.metrics}); err != nil {
 		return err
 	}
-	s.registry = registry.New(registry.Options{Record: s.record, Logger: s.log, Registerer: s.metrics})
+	s.registry = registry.New(registry.Options{
+		Record: s.bridge.Record, Position: s.bridge.Position, Logger: s.log, Registerer: s.metrics,
+	})
 	for _, sink := range s.sinks {
 		if err := s.attach(sink); err != nil {
 			return err
@@ -170,7 +164,7 @@ func (s *Service) attach(sink attachedSink) error {
 	if sink.store == nil {
 		return nil
 	}
-	return s.bridge.AddState(sink.Name, sink.store, func(connection string, domain schema.UUID) bool {
+	return s.bridge.AddStateStore(sink.Name, sink.store, func(connection string, domain schema.UUID) bool {
 		return s.registry.SendsTo(sink.Name, connection, domain)
 	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
@@ -132,8 +133,14 @@ func sinkContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compres
 	})
 	return &contestant{name: "sink", publish: func(b *testing.B) {
 		for chunk := range slices.Chunk(events, benchDeliver) {
-			if n, err := sinktest.Prefix(b.Context(), sink, chunk); n != len(chunk) || err != nil {
-				b.Fatalf("Deliver = %d, %v", n, err)
+			stored := 0
+			err := sink.Deliver(b.Context(), chunk, func(_ int, err error) {
+				if err == nil {
+					stored++
+				}
+			})
+			if stored != len(chunk) || err != nil {
+				b.Fatalf("Deliver stored %d of %d, %v", stored, len(chunk), err)
 			}
 		}
 	}}
@@ -153,10 +160,10 @@ func franzContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compre
 	}
 	b.Cleanup(client.Close)
 	var records []*kgo.Record
-	eachRecord(events, func(r *record) {
-		k := &kgo.Record{Key: slices.Clone(r.key), Value: slices.Clone(r.value), Timestamp: time.UnixMilli(r.time)}
-		for _, h := range r.headers {
-			k.Headers = append(k.Headers, kgo.RecordHeader{Key: h.name, Value: slices.Clone(h.value)})
+	eachRecord(events, func(r *producer.Record) {
+		k := &kgo.Record{Key: slices.Clone(r.Key), Value: slices.Clone(r.Value), Timestamp: time.UnixMilli(r.Time)}
+		for _, h := range r.Headers {
+			k.Headers = append(k.Headers, kgo.RecordHeader{Key: h.Name, Value: slices.Clone(h.Value)})
 		}
 		records = append(records, k)
 	})
@@ -187,7 +194,7 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 	w := &kafkago.Writer{
 		Addr: kafkago.TCP(cluster.Bootstrap()...), Topic: benchTopic(b, cluster, "writer", compression), Balancer: kafkago.Murmur2Balancer{},
 		RequiredAcks: kafkago.RequireAll, Async: true, BatchSize: 10_000, BatchBytes: 1<<20 - 4096, BatchTimeout: 10 * time.Millisecond,
-		Compression: codes[compression], Transport: transport,
+		Compression: compressions[compression], Transport: transport,
 		Completion: func(messages []kafkago.Message, err error) {
 			if err != nil {
 				failed.Store(&err)
@@ -202,10 +209,10 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 		transport.CloseIdleConnections()
 	})
 	var messages []kafkago.Message
-	eachRecord(events, func(r *record) {
-		m := kafkago.Message{Key: slices.Clone(r.key), Value: slices.Clone(r.value), Time: time.UnixMilli(r.time)}
-		for _, h := range r.headers {
-			m.Headers = append(m.Headers, kafkago.Header{Key: h.name, Value: slices.Clone(h.value)})
+	eachRecord(events, func(r *producer.Record) {
+		m := kafkago.Message{Key: slices.Clone(r.Key), Value: slices.Clone(r.Value), Time: time.UnixMilli(r.Time)}
+		for _, h := range r.Headers {
+			m.Headers = append(m.Headers, kafkago.Header{Key: h.Name, Value: slices.Clone(h.Value)})
 		}
 		messages = append(messages, m)
 	})
@@ -224,7 +231,7 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 }
 
 // eachRecord calls do with the record of each event, which is valid until do returns.
-func eachRecord(events []schema.Event, do func(*record)) {
+func eachRecord(events []schema.Event, do func(*producer.Record)) {
 	e := newEncoder(ContentBinary)
 	for i := range events {
 		do(e.encode(&events[i]))

@@ -3,6 +3,8 @@ package domains
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -140,6 +142,37 @@ func TestDiff(t *testing.T) {
 				t.Errorf("the same listing again tells %s", names(again))
 			}
 		})
+	}
+}
+
+// TestListedIsDocumented holds the table in docs/state.md against the rows.
+func TestListedIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "state.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for i := range listed {
+		row := &listed[i]
+		state := schema.StateName(row.state)
+		for reason, detail := range row.details {
+			want := fmt.Sprintf("| `%s` | `%s` |", schema.EventName(schema.KindLifecycle, row.event), schema.DetailName(schema.KindLifecycle, row.event, detail))
+			found := false
+			for line := range strings.Lines(text) {
+				found = found || strings.HasPrefix(line, "| "+state+" | ") &&
+					strings.Contains(line, "`"+schema.ReasonName(row.state, reason)+"`") && strings.Contains(line, want)
+			}
+			if !found {
+				t.Errorf("no row for %s, %s with %s", state, schema.ReasonName(row.state, reason), want)
+			}
+		}
+		other := fmt.Sprintf("| %s | any other | `%s` | `%s`", state, schema.EventName(schema.KindLifecycle, row.event), schema.DetailName(schema.KindLifecycle, row.event, row.other))
+		if len(row.details) == 0 {
+			other = strings.Replace(other, "any other", "any", 1)
+		}
+		if !strings.Contains(text, other) {
+			t.Errorf("no row that begins with %s", other)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func Example_bridge() {
 		log.Fatal(err)
 	}
 	err = host.liveWhile(r, func(ctx context.Context) error { return virtcast.Run(ctx, r, b) })
-	if err := errors.Join(err, sink.Close(context.Background()), j.Close()); err != nil {
+	if err := errors.Join(err, sink.Close(), j.Close()); err != nil {
 		log.Fatal(err)
 	}
 	host.print("events.jsonl")

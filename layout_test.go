@@ -52,6 +52,8 @@ var rooms = []struct {
 	{"sinks", nil, "the one thing that sinks share knows nobody"},
 	{"sinks/nats", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault", "internal/tlsfiles", "internal/template"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
 	{"sinks/kafka", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault", "internal/tlsfiles", "internal/template"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
+	{"sinks/kafka/client", []string{"", "internal/fault", "internal/retry", "internal/tlsfiles"}, "connections, codes and metadata of a cluster have nothing to do with events"},
+	{"sinks/kafka/producer", []string{"", "sinks/kafka/client", "internal/retry"}, "order, retries and batches are matters of keys and bytes, whatever the records are about"},
 	{"sinks/jsonl", []string{"", "schema", "sinks/.", "internal/field", "internal/retry", "internal/fault"}, "an adapter publishes what it is given; it never knows the bridge, nor another sink"},
 	{"sinks/sinktest", []string{"", "schema", "bridge/."}, "the suite holds sinks to what the bridge calls"},
 	{"configs", nil, "samples, which their test loads"},

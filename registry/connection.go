@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/drivers"
+	"github.com/virtcast/virtcast/internal/retry"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -80,9 +81,9 @@ func (c *connection) run(ctx, recordCtx context.Context) {
 // supervise opens session after session until ctx ends.
 func (c *connection) supervise(ctx context.Context) {
 	began := time.Now().UTC()
-	wait := backoff{bounds: c.registry.opts.Backoff}
+	wait := retry.Backoff{Min: c.registry.opts.Backoff.Min, Max: c.registry.opts.Backoff.Max}
 	var lostAt time.Time // zero before the first session
-	var lastFailure string
+	lastFailure := ""
 	for ctx.Err() == nil {
 		opened := time.Now()
 		p := c.position()
@@ -92,25 +93,26 @@ func (c *connection) supervise(ctx context.Context) {
 			lastFailure = ""
 			lostAt = c.serve(ctx, s, unobservedSince(s, p, lostAt, began))
 			if time.Since(opened) >= c.registry.opts.Backoff.Max {
-				wait.reset()
+				wait.Reset()
 			}
 		case ctx.Err() != nil:
 			return
 		default:
 			// A host that is down for days gives the same error every minute: it is logged once.
 			level := slog.LevelWarn
-			if err.Error() == lastFailure {
+			class := retry.Class(err)
+			if class == lastFailure {
 				level = slog.LevelDebug
 			}
-			lastFailure = err.Error()
+			lastFailure = class
 			c.logger.Log(ctx, level, "no session, trying again", keyError, err)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		delay := wait.next()
+		delay := wait.Next()
 		c.update(func(s *status) { s.backoff = delay })
-		sleep(ctx, delay)
+		_ = retry.Sleep(ctx, delay)
 		c.update(func(s *status) { s.backoff = 0 })
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/drivers"
+	"github.com/virtcast/virtcast/internal/retry"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -93,7 +94,7 @@ func (s *hostSession) Watch(ctx context.Context, want []drivers.Filter) (missing
 	delay := s.host.delay
 	s.host.mu.Unlock()
 	missing, err = s.watch(want)
-	if delay > 0 && !sleep(ctx, delay) {
+	if delay > 0 && retry.Sleep(ctx, delay) != nil {
 		return nil, ctx.Err()
 	}
 	return missing, err

@@ -61,9 +61,14 @@ func (j *journal) all() []schema.Matched {
 }
 
 func driverFor(server *libvirttest.Server, name string) drivers.Driver {
+	return driverOver(server, name, func() (net.Conn, error) { return server.Pipe(), nil })
+}
+
+// driverOver returns a driver that dials in another way.
+func driverOver(server *libvirttest.Server, name string, dial func() (net.Conn, error)) drivers.Driver {
 	return libvirt.New(
 		libvirt.Config{Name: name, URI: server.URI()},
-		libvirt.Options{Dial: func(ctx context.Context) (net.Conn, error) { return server.DialContext(ctx, "", "") }},
+		libvirt.Options{Dial: func(context.Context) (net.Conn, error) { return dial() }},
 	)
 }
 

@@ -100,5 +100,5 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstMetric(descConfigured, prometheus.GaugeValue, float64(len(stats)))
 	out <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, float64(up))
-	out <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(c.registry.trouble.count()))
+	out <- prometheus.MustNewConstMetric(descFailures, prometheus.CounterValue, float64(c.registry.trouble.episode.Failures()))
 }

@@ -102,7 +102,7 @@ func TestTroubleIsLoggedOncePerEpisode(t *testing.T) {
 				t.Errorf("%q is logged %d times, want %d:\n%s", text, got, want, log.String())
 			}
 		}
-		if n := w.trouble.count(); n < 6*20 {
+		if n := w.trouble.episode.Failures(); n < 6*20 {
 			t.Errorf("%d failures counted", n)
 		}
 	})

@@ -22,9 +22,7 @@ const fakeSize, numberedSize = 193, 192
 // testQueue returns a queue with room for so many observations of numbered, and a budget of
 // its own that does not bound it.
 func testQueue(bound int) *queue {
-	pool := &chunkPool{}
-	pool.New = func() any { return new(chunk) }
-	return newQueue(pool, &budget{limit: 1 << 40}, bound*numberedSize)
+	return newQueue(newPool(), &budget{limit: 1 << 40}, bound*numberedSize)
 }
 
 func pushAll(q *queue, observations []schema.Observation) {

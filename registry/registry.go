@@ -21,7 +21,7 @@ type Registry struct {
 	pool    chunkPool
 	budget  budget
 	scratch sync.Pool // of *scratch
-	trouble episode
+	trouble *trouble
 	// metricsErr is why the metrics were refused; Run returns it.
 	metricsErr error
 
@@ -46,7 +46,7 @@ func New(opts Options) *Registry {
 	r.budget.limit = int64(r.opts.TotalBytes)
 	r.pool.New = func() any { return new(chunk) }
 	r.scratch.New = func() any { return new(scratch) }
-	r.trouble.logger = r.opts.Logger
+	r.trouble = newTrouble(r.opts.Logger)
 	r.list.Store(new([]*entry))
 	if opts.Registerer != nil {
 		if err := opts.Registerer.Register(&collector{r}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/drivers"
+	"github.com/virtcast/virtcast/internal/retry"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -25,7 +26,7 @@ type watcher struct {
 	inForce, missing int
 	// since is the time since which something wanted is not in force; zero if all is.
 	since time.Time
-	wait  backoff
+	wait  retry.Backoff
 	// retry fires when the missing filters are to be asked for again; nil if none is.
 	retry *time.Timer
 }
@@ -33,7 +34,7 @@ type watcher struct {
 func newWatcher(s drivers.Session, c *connection) *watcher {
 	bounds := c.registry.opts.Backoff
 	bounds.Max = min(bounds.Max, max(bounds.Min, maxWatchBackoff))
-	return &watcher{session: s, connection: c, wait: backoff{bounds: bounds}}
+	return &watcher{session: s, connection: c, wait: retry.Backoff{Min: bounds.Min, Max: bounds.Max}}
 }
 
 // due returns the channel of the timer; nil if nothing is to be asked for again.
@@ -122,14 +123,14 @@ func (w *watcher) report(ctx context.Context, missing []drivers.Missing, since t
 		log.InfoContext(ctx, "everything is watched again", keySince, w.since, keyFilters, w.inForce)
 		w.connection.queue.declare(w.session.Connection(), w.since, time.Now().UTC())
 		w.since = time.Time{}
-		w.wait.reset()
+		w.wait.Reset()
 		return
 	}
 	level := slog.LevelDebug
 	if w.since.IsZero() {
 		w.since, level = since, slog.LevelWarn
 	}
-	delay := w.wait.next()
+	delay := w.wait.Next()
 	log.Log(ctx, level, "the hypervisor failed to register; events are missing until it succeeds",
 		keyKind, missing[0].Filter.Kind.String(), keyMissing, len(missing), keyError, missing[0].Err)
 	w.retry = time.NewTimer(delay)

@@ -124,4 +124,4 @@ func (s *screen) Deliver(_ context.Context, events []schema.Event, outcome func(
 }
 
 // Close implements service.Sink.
-func (s *screen) Close(context.Context) error { return nil }
+func (s *screen) Close() error { return nil }

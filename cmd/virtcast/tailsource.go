@@ -88,12 +88,12 @@ func (f tailFlags) natsSource(c nats.Config) (tailSource, error) {
 	if f.core {
 		c.Mode = nats.ModeCore
 	}
-	if err := c.Validate(""); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, usageError{err}
 	}
 	return func(ctx context.Context, view tailView, handle func(string, *schema.Event, error) error) error {
-		opts := nats.FollowOptions{Subject: f.subject, All: view.all, Since: view.since, Interrupted: view.interrupted}
-		return nats.Follow(ctx, c, opts, func(m nats.Message) error { return handle("on "+m.Subject, &m.Event, m.Err) })
+		opts := nats.TailOptions{Subject: f.subject, All: view.all, Since: view.since, Interrupted: view.interrupted}
+		return nats.Tail(ctx, c, opts, func(m nats.Message) error { return handle("on "+m.Subject, &m.Event, m.Err) })
 	}, nil
 }
 
@@ -104,12 +104,12 @@ func (f tailFlags) kafkaSource(c kafka.Config) (tailSource, error) {
 	if f.topic != "" {
 		c.Topic = f.topic
 	}
-	if err := c.Validate(""); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, usageError{err}
 	}
 	return func(ctx context.Context, view tailView, handle func(string, *schema.Event, error) error) error {
-		opts := kafka.FollowOptions{All: view.all, Since: view.since, Interrupted: view.interrupted}
-		return kafka.Follow(ctx, c, opts, func(m kafka.Message) error {
+		opts := kafka.TailOptions{All: view.all, Since: view.since, Interrupted: view.interrupted}
+		return kafka.Tail(ctx, c, opts, func(m kafka.Message) error {
 			return handle(fmt.Sprintf("at offset %d in partition %d of %s", m.Offset, m.Partition, m.Topic), &m.Event, m.Err)
 		})
 	}, nil

@@ -266,18 +266,15 @@ func (c *KafkaCluster) Restart(t testing.TB, n int) {
 // closes its connections. Resume lets it go on.
 func (c *KafkaCluster) Pause(t testing.TB, n int) {
 	t.Helper()
-	c.signal(t, n, syscall.SIGSTOP)
+	if err := c.brokers[n].proc.pause(); err != nil {
+		t.Fatalf("lab: pause Kafka broker %d: %v", n, err)
+	}
 }
 
 // Resume ends a Pause.
 func (c *KafkaCluster) Resume(t testing.TB, n int) {
 	t.Helper()
-	c.signal(t, n, syscall.SIGCONT)
-}
-
-func (c *KafkaCluster) signal(t testing.TB, n int, sig syscall.Signal) {
-	t.Helper()
-	if err := c.brokers[n].proc.signal(sig); err != nil {
+	if err := c.brokers[n].proc.signal(syscall.SIGCONT); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
 }

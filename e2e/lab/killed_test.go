@@ -25,7 +25,7 @@ func TestKilled(t *testing.T) {
 		fmt.Println(d.Dir)
 		select {} // until killed
 	}
-	child := command.New(t.Context(), 2*time.Minute, os.Args[0], "-test.run=^TestKilled$", "-test.timeout=2m")
+	child := command.New(t.Context(), 5*time.Minute, os.Args[0], "-test.run=^TestKilled$", "-test.timeout=5m")
 	child.Env = append(os.Environ(), inChild+"=1")
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()

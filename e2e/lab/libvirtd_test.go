@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -126,10 +125,10 @@ func expect(t *testing.T, w *lab.Lines, domain string, want ...string) {
 		}
 		return got
 	}
-	w.Await(t, time.Minute, func([]string) bool { return len(lifecycle()) >= len(want) })
+	w.Await(t, lab.Patience, func([]string) bool { return len(lifecycle()) >= len(want) })
 	got := lifecycle()
 	if slices.Contains(got, lxcRace) && !slices.Contains(want, lxcRace) && slices.Contains(want, "Stopped Destroyed") {
-		w.Await(t, time.Minute, func([]string) bool { return len(lifecycle()) > len(want) })
+		w.Await(t, lab.Patience, func([]string) bool { return len(lifecycle()) > len(want) })
 		got = slices.DeleteFunc(lifecycle(), func(event string) bool { return event == lxcRace })
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

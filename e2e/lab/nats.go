@@ -124,18 +124,15 @@ func (s *NATSServer) Kill(t testing.TB) {
 // closes its connections. Resume lets it go on.
 func (s *NATSServer) Pause(t testing.TB) {
 	t.Helper()
-	s.signal(t, syscall.SIGSTOP)
+	if err := s.proc.pause(); err != nil {
+		t.Fatalf("lab: pause nats-server: %v", err)
+	}
 }
 
 // Resume ends a Pause.
 func (s *NATSServer) Resume(t testing.TB) {
 	t.Helper()
-	s.signal(t, syscall.SIGCONT)
-}
-
-func (s *NATSServer) signal(t testing.TB, sig syscall.Signal) {
-	t.Helper()
-	if err := s.proc.signal(sig); err != nil {
+	if err := s.proc.signal(syscall.SIGCONT); err != nil {
 		t.Fatalf("lab: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,19 +15,20 @@ import (
 
 // Patience is how long tests wait for something that takes a second at most on an idle
 // machine. It is generous since tests share few and busy cores.
-const Patience = 60 * time.Second
+const Patience = 2 * time.Minute
 
 const (
-	// startTimeout bounds how long a part may take to answer after its start.
-	startTimeout = Patience
+	// startTimeout bounds how long a part may take to answer after its start. A Kafka broker
+	// takes 5 s on an idle machine, and more than a minute on a very busy one.
+	startTimeout = 3 * time.Minute
 	// stopTimeout bounds how long a part may take to end when asked to.
-	stopTimeout = 20 * time.Second
+	stopTimeout = time.Minute
 	// fetchTimeout bounds how long foreign programs may take to be fetched and built.
 	fetchTimeout = 8 * time.Minute
 	// toolTimeout bounds what a tool of Kafka's, or a program of e2e/interop, may take.
 	toolTimeout = 3 * time.Minute
 	// virshTimeout bounds what virsh may take.
-	virshTimeout = 2 * Patience
+	virshTimeout = Patience
 	// pollInterval is the pause between two looks at something that is awaited.
 	pollInterval = 10 * time.Millisecond
 )
@@ -77,6 +79,34 @@ func (p *process) signal(sig os.Signal) error {
 		return fmt.Errorf("signal %s: %w", p.cmd.Path, err)
 	}
 	return nil
+}
+
+// pause stops the process without ending it, and waits until each of its threads has
+// stopped: on a busy machine, one that runs may go on for a while after the signal.
+func (p *process) pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	tasks := fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)
+	return poll(stopTimeout, func() error {
+		if !p.running() {
+			return &endedError{p.err}
+		}
+		files, err := filepath.Glob(tasks)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			stat, err := os.ReadFile(file)
+			if err != nil {
+				continue // the thread has ended
+			}
+			if _, state, _ := strings.Cut(string(stat), ") "); !strings.HasPrefix(state, "T") {
+				return fmt.Errorf("%s has not stopped: thread %s is in state %.1s", p.cmd, file, state)
+			}
+		}
+		return nil
+	})
 }
 
 // wait waits for the end and reports whether it came in time.

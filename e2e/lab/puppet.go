@@ -26,7 +26,7 @@ const (
 	puppetDiskSize = 64 << 20
 	// commandTimeout bounds the guest's answer to a command; emulated on a busy
 	// machine it may take seconds.
-	commandTimeout = 30 * time.Second
+	commandTimeout = Patience
 	// echoTimeout bounds one attempt to reach a guest that may not be up yet.
 	echoTimeout = time.Second
 )

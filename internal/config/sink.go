@@ -31,13 +31,13 @@ func (s *Sink) kinds() []sinkKind {
 		{
 			key:      KindNATS,
 			present:  s.NATS != nil,
-			validate: func(p field.Path) error { return s.NATS.Validate(p) },
+			validate: func(p field.Path) error { return field.Under(p, s.NATS.Validate()) },
 			describe: func() string { return describeNATS(s.NATS.WithDefaults()) },
 		},
 		{
 			key:      KindKafka,
 			present:  s.Kafka != nil,
-			validate: func(p field.Path) error { return s.Kafka.Validate(p) },
+			validate: func(p field.Path) error { return field.Under(p, s.Kafka.Validate()) },
 			describe: func() string { return describeKafka(s.Kafka.WithDefaults()) },
 		},
 		{

@@ -43,8 +43,8 @@ func IsPermanent(err error) bool {
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// Hinted reports whether err's text tells an operator what to do: an *Error in its tree has
-// a hint.
+// Hinted reports whether err's text tells an operator what to do: an *Error in its tree
+// has a hint.
 func Hinted(err error) bool {
 	for {
 		var e *Error

@@ -170,7 +170,8 @@ func TestKindOf(t *testing.T) {
 	}
 }
 
-// TestHints: every kind but the two about which nothing can be said has a hint of one line.
+// TestHints: every kind but the two about which nothing can be said has a hint of one
+// line.
 func TestHints(t *testing.T) {
 	for k := None; k <= ReadOnly; k++ {
 		hint := k.Hint()

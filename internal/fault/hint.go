@@ -32,8 +32,8 @@ var general = [...]string{
 	ReadOnly:    "mount the file system writable, or choose another path",
 }
 
-// Hint returns what to do about a failure of the kind, in general words; "" for kinds about
-// which nothing can be said in general.
+// Hint returns what to do about a failure of the kind, in general words; "" for kinds
+// about which nothing can be said in general.
 func (k Kind) Hint() string {
 	if int(k) < len(general) {
 		return general[k]
@@ -41,12 +41,12 @@ func (k Kind) Hint() string {
 	return ""
 }
 
-// Hints are a room's own words for some kinds. An empty text means that there is nothing to
-// say about that kind.
+// Hints are a room's own words for some kinds. An empty text means that there is nothing
+// to say about that kind.
 type Hints map[Kind]string
 
-// For returns the hint for err: the room's own words, else the general ones. It is "" where
-// err already says what to do, see [Hinted].
+// For returns the hint for err: the room's own words, else the general ones. It is ""
+// where err already says what to do, see [Hinted].
 func (h Hints) For(err error) string {
 	if Hinted(err) {
 		return ""
@@ -58,6 +58,6 @@ func (h Hints) For(err error) string {
 	return kind.Hint()
 }
 
-// Hint returns the general hint for err; "" where there is none, or err already says what to
-// do.
+// Hint returns the general hint for err; "" where there is none, or err already says what
+// to do.
 func Hint(err error) string { return Hints(nil).For(err) }

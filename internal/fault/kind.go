@@ -12,7 +12,8 @@ import (
 	"syscall"
 )
 
-// Kind is what kind of failure an error is, as far as an operator's next step depends on it.
+// Kind is what kind of failure an error is, as far as an operator's next step depends on
+// it.
 type Kind uint8
 
 // The kinds. Each is recognised by the type or value of an error, not by its text, except
@@ -21,7 +22,8 @@ const (
 	// None is every failure that is of no other kind.
 	None Kind = iota
 
-	// UnknownAuthority: no authority that this side knows has signed the peer's certificate.
+	// UnknownAuthority: no authority that this side knows has signed the peer's
+	// certificate.
 	UnknownAuthority
 	// NoAuthorities: this machine has no list of authorities.
 	NoAuthorities

@@ -113,3 +113,27 @@ func (p Path) Steps() []Step {
 	}
 	return steps
 }
+
+// Under returns err with every *[Error] in it at its path below p. A package that owns a
+// part of the configuration reports faults at paths that begin in that part; the caller that puts
+// the parts together knows where it stands.
+func Under(p Path, err error) error {
+	faults, others := All(err)
+	var f Faults
+	for _, fault := range faults {
+		f.errs = append(f.errs, &Error{Path: p.join(fault.Path), Problem: fault.Problem, Cure: fault.Cure})
+	}
+	f.errs = append(f.errs, others...)
+	return f.Err()
+}
+
+// join returns the path of what has the path below, seen from p.
+func (p Path) join(below Path) Path {
+	switch {
+	case below == "":
+		return p
+	case p == "" || below[0] == '[':
+		return p + below
+	}
+	return p + "." + below
+}

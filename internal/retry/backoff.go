@@ -12,10 +12,10 @@ const (
 	defaultHigh = 5 * time.Second
 )
 
-// Backoff is an exponential back-off with full jitter: each wait is between 0 and a ceiling,
-// which doubles from Min to Max. Full jitter spreads clients that lost the same server at
-// the same moment. The zero value uses the default bounds. It is not safe for concurrent
-// use.
+// Backoff is an exponential back-off with full jitter: each wait is between 0 and a
+// ceiling, which doubles from Min to Max. Full jitter spreads clients that lost the same
+// server at the same moment. The zero value uses the default bounds. It is not safe for
+// concurrent use.
 type Backoff struct {
 	// Min is the first ceiling; 0 means 50 ms.
 	Min time.Duration
@@ -55,8 +55,8 @@ func (b *Backoff) bounds() (lowest, highest time.Duration) {
 	return lowest, highest
 }
 
-// Sleep waits for d. It returns nil afterwards, or at once the cause of ctx's end when ctx
-// ends first or has ended already.
+// Sleep waits for d. It returns nil afterwards, or at once the cause of ctx's end when
+// ctx ends first or has ended already.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

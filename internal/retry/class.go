@@ -22,9 +22,9 @@ var volatile = []*regexp.Regexp{
 	regexp.MustCompile(`#(?::?#)+`),                                                    // #:#
 }
 
-// Class returns what two errors have in common that differ only in ports, addresses, names
-// of hosts, ids or numbers: equal classes mean the same trouble. It is for comparison, not
-// for people. It is "" for nil.
+// Class returns what two errors have in common that differ only in ports, addresses,
+// names of hosts, ids or numbers: equal classes mean the same trouble. It is for
+// comparison, not for people. It is "" for nil.
 //
 // An error that knows better has a method Class() string. The first error in err's tree
 // whose Class is not empty decides alone.

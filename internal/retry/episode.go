@@ -21,7 +21,8 @@ const defaultReminder = time.Minute
 
 // Messages are what an [Episode] logs. They are complete: attributes only add detail.
 type Messages struct {
-	// Begin is logged with the first failure, Still with later ones, End with the recovery.
+	// Begin is logged with the first failure, Still with later ones, End with the
+	// recovery.
 	Begin, Still, End string
 	// Level is that of Begin and Still; the zero value means [slog.LevelWarn]. End is
 	// logged at [slog.LevelInfo].
@@ -61,8 +62,8 @@ func NewEpisode(log *slog.Logger, m Messages) *Episode {
 	return &Episode{log: log, messages: m}
 }
 
-// Failed notes a failure and logs it where it is due, with args as [slog.Logger.Log] takes
-// them. It reports whether an episode begins with it.
+// Failed notes a failure and logs it where it is due, with args as [slog.Logger.Log]
+// takes them. It reports whether an episode begins with it.
 func (e *Episode) Failed(ctx context.Context, err error, args ...any) (begins bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,7 +90,8 @@ func (e *Episode) Failed(ctx context.Context, err error, args ...any) (begins bo
 	return begins
 }
 
-// note reports whether the episode has not logged that class of error yet, and remembers it.
+// note reports whether the episode has not logged that class of error yet, and remembers
+// it.
 func (e *Episode) note(class string) (isNew bool) {
 	for _, c := range e.classes {
 		if c == class {
@@ -103,7 +105,8 @@ func (e *Episode) note(class string) (isNew bool) {
 	return true
 }
 
-// Recovered notes a success, and logs it where it ends an episode. It reports whether it did.
+// Recovered notes a success, and logs it where it ends an episode. It reports whether it
+// did.
 func (e *Episode) Recovered(ctx context.Context, args ...any) (ends bool) {
 	took, ends := e.Stop()
 	if ends {
@@ -113,8 +116,8 @@ func (e *Episode) Recovered(ctx context.Context, args ...any) (ends bool) {
 	return ends
 }
 
-// Stop ends an episode without logging it, as at the end of the program. It returns how long
-// the episode took, and whether there was one.
+// Stop ends an episode without logging it, as at the end of the program. It returns how
+// long the episode took, and whether there was one.
 func (e *Episode) Stop() (took time.Duration, stopped bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

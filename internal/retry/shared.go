@@ -9,8 +9,8 @@ import (
 
 // Shared is an [Episode] of many parties that depend on the same thing, such as the
 // connections whose events go to one disk. It begins with the first party's failure and
-// ends when the last party has recovered, so that it is logged once, not once for each. Its
-// methods are safe for concurrent use.
+// ends when the last party has recovered, so that it is logged once, not once for each.
+// Its methods are safe for concurrent use.
 type Shared struct {
 	episode *Episode
 

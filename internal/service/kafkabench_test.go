@@ -71,7 +71,7 @@ func benchmarkEndToEndKafka(b *testing.B, cluster *lab.KafkaCluster, compression
 	}
 	bare := topic("bare")
 	b.Cleanup(func() {
-		if err := bare.Close(context.WithoutCancel(b.Context())); err != nil {
+		if err := bare.Close(); err != nil {
 			b.Error(err)
 		}
 	})

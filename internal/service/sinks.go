@@ -1,10 +1,8 @@
 package service
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,37 +13,16 @@ import (
 	"github.com/virtcast/virtcast/sinks/nats"
 )
 
-// closeTimeout bounds how long a sink, or a client of the metrics, may take to close.
-const closeTimeout = 5 * time.Second
-
 // Sink is a sink that the service closes.
 type Sink interface {
 	bridge.Sink
-	Close(ctx context.Context) error
+	Close() error
 }
 
 // NamedSink is a sink under the name of its cursor.
 type NamedSink struct {
 	Name string
 	Sink
-}
-
-// connectable is a sink that reports, when it is connected, how well the server suits.
-type connectable[Fit any] interface {
-	Sink
-	Connect(ctx context.Context) (Fit, error)
-}
-
-// connector is a connectable sink as the bridge wants it. What the sink finds, it logs
-// itself.
-type connector[Fit any] struct{ connectable[Fit] }
-
-var _ bridge.Connector = connector[nats.Fit]{}
-
-// Connect implements bridge.Connector.
-func (c connector[Fit]) Connect(ctx context.Context) error {
-	_, err := c.connectable.Connect(ctx)
-	return err
 }
 
 // sinkTools is what sinks are made with.
@@ -67,10 +44,10 @@ func (t sinkTools) of(name string) sinkTools {
 type sinkKind struct {
 	kind  string
 	build func(c *config.Sink, t sinkTools) (Sink, error)
-	// keepsStates reports whether a state store is configured beside the sink, and
+	// hasStore reports whether a state store is configured beside the sink, and
 	// buildStore makes it; both are nil for a kind that has no stores.
-	keepsStates func(c *config.Sink) bool
-	buildStore  func(c *config.Sink, t sinkTools) (Sink, error)
+	hasStore   func(c *config.Sink) bool
+	buildStore func(c *config.Sink, t sinkTools) (Sink, error)
 }
 
 // sinkKinds is the table.
@@ -79,25 +56,21 @@ func sinkKinds() []sinkKind {
 		{
 			kind: config.KindNATS,
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
-				sink, err := nats.New(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[nats.Fit]{sink}, err
+				return nats.New(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
+			hasStore: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
-				store, err := nats.NewState(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[nats.Fit]{store}, err
+				return nats.NewStateStore(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
 		},
 		{
 			kind: config.KindKafka,
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
-				sink, err := kafka.New(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[kafka.Fit]{sink}, err
+				return kafka.New(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
+			hasStore: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
-				store, err := kafka.NewState(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
-				return connector[kafka.Fit]{store}, err
+				return kafka.NewStateStore(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},
 		},
 		{
@@ -122,15 +95,11 @@ func kindOf(c *config.Sink) (sinkKind, error) {
 }
 
 // closeSink closes a sink or a state store; nil is none.
-//
-//nolint:contextcheck,nolintlint // contextcheck reads it at the callers: closing begins when the context has ended
 func closeSink(name string, sink Sink) error {
 	if sink == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		return fmt.Errorf("close sink %s: %w", name, err)
 	}
 	return nil

@@ -39,8 +39,8 @@ func (e *Error) Error() string {
 }
 
 // Parse parses a text in which each {name} stands for a value. Only the given names are
-// allowed. There is no way to write a brace that is none of a placeholder. The error is an
-// [*Error].
+// allowed. There is no way to write a brace that is none of a placeholder. The error is
+// an [*Error].
 func Parse(text string, names ...string) (*Template, error) {
 	t := &Template{text: text}
 	for at := 0; at < len(text); {
@@ -80,9 +80,9 @@ func unknown(name string, names []string) string {
 	return problem
 }
 
-// Append appends the template to dst. For each placeholder it calls value, which appends the
-// value of the name with that index to dst and returns the result. Append itself allocates
-// nothing but room in dst.
+// Append appends the template to dst. For each placeholder it calls value, which appends
+// the value of the name with that index to dst and returns the result. Append itself
+// allocates nothing but room in dst.
 func (t *Template) Append(dst []byte, value func(dst []byte, name int) []byte) []byte {
 	for i := range t.parts {
 		if p := &t.parts[i]; p.Name == Literal {
@@ -94,8 +94,8 @@ func (t *Template) Append(dst []byte, value func(dst []byte, name int) []byte) [
 	return dst
 }
 
-// Parts returns the pieces in order: no empty one, and no two texts side by side. The caller
-// must not change them.
+// Parts returns the pieces in order: no empty one, and no two texts side by side. The
+// caller must not change them.
 func (t *Template) Parts() []Part { return t.parts }
 
 // Fixed returns the text, and true, if there is no placeholder in it.

@@ -91,7 +91,8 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzParse: what parses is made of its parts; what does not names a place in the text, in one line.
+// FuzzParse: what parses is made of its parts; what does not names a place in the text,
+// in one line.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{"virt.{connection}.{kind}", "{", "}", "{{kind}}", "{}", "a\n{b}", "\xff{kind}"} {
 		f.Add(seed)

@@ -17,15 +17,15 @@ type Config struct {
 	Key  string
 	// KeyPassword decrypts Key.
 	KeyPassword string
-	// ServerName is the name that the server's certificate must be made out for; empty means
-	// the host that is connected to.
+	// ServerName is the name that the server's certificate must be made out for; empty
+	// means the host that is connected to.
 	ServerName string
 	// Insecure accepts any server certificate.
 	Insecure bool
 }
 
-// Validate adds every fault of c that can be seen without reading a file to f, at the keys
-// below path: ca, cert, key, key_password, server_name and insecure.
+// Validate adds every fault of c that can be seen without reading a file to f, at the
+// keys below path: ca, cert, key, key_password, server_name and insecure.
 func (c Config) Validate(f *field.Faults, path field.Path) {
 	if (c.Cert == "") != (c.Key == "") {
 		f.Add(path, "give both or neither", "cert and key belong together")

@@ -17,8 +17,8 @@ import (
 	"github.com/virtcast/virtcast/internal/field"
 )
 
-// Files gives TLS configurations made of what the files hold at that moment. Its methods are
-// safe for concurrent use.
+// Files gives TLS configurations made of what the files hold at that moment. Its methods
+// are safe for concurrent use.
 type Files struct {
 	cfg  Config
 	path field.Path
@@ -33,10 +33,10 @@ type Files struct {
 // New returns the files of c, whose settings are below path. It reads nothing yet.
 func New(c Config, path field.Path) *Files { return &Files{cfg: c, path: path} }
 
-// Client returns the configuration for one connection to host, which may be empty where the
-// caller sets ServerName itself. It reads the files. Where a library keeps the configuration
-// for later connections, the client certificate is still read for each of them, but the
-// authorities are those of now.
+// Client returns the configuration for one connection to host, which may be empty where
+// the caller sets ServerName itself. It reads the files. Where a library keeps the
+// configuration for later connections, the client certificate is still read for each of
+// them, but the authorities are those of now.
 func (f *Files) Client(host string) (*tls.Config, error) {
 	roots, err := f.Roots()
 	if err != nil {
@@ -60,8 +60,8 @@ func (f *Files) Client(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// Handshake makes a TLS connection of conn, which leads to address (host:port). conn stays
-// the caller's to close when it fails. It ends when ctx does.
+// Handshake makes a TLS connection of conn, which leads to address (host:port). conn
+// stays the caller's to close when it fails. It ends when ctx does.
 func (f *Files) Handshake(ctx context.Context, conn net.Conn, address string) (*tls.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -101,8 +101,8 @@ func (f *Files) Roots() (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// Certificate reads the client's certificate and key. It returns an empty certificate where
-// none is configured: nothing is sent then.
+// Certificate reads the client's certificate and key. It returns an empty certificate
+// where none is configured: nothing is sent then.
 func (f *Files) Certificate() (*tls.Certificate, error) {
 	if f.cfg.Cert == "" {
 		return &tls.Certificate{}, nil

@@ -214,7 +214,8 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
-// TestRotation: files that are replaced count for the next connection, in both directions.
+// TestRotation: files that are replaced count for the next connection, in both
+// directions.
 func TestRotation(t *testing.T) {
 	ours, next := newAuthority(t), newAuthority(t)
 	dir := t.TempDir()
@@ -253,7 +254,8 @@ func TestRotation(t *testing.T) {
 	next.writeCA(t, cfg.CA)
 	want("second")
 
-	// While only one of the two files is replaced, the pair does not fit; it heals by itself.
+	// While only one of the two files is replaced, the pair does not fit; it heals by
+	// itself.
 	key, err := os.ReadFile(cfg.Key)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func openSink(t *testing.T, path string) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close(context.Background()) })
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
@@ -69,7 +69,7 @@ func TestTornLine(t *testing.T) {
 			want = whole[:cut] + next
 		}
 		wantFile(t, path, want)
-		if err := s.Close(t.Context()); err != nil {
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestFullDisk(t *testing.T) {
 		disk.room = 1 << 20
 		mustDeliver(t, s, events[1+n:])
 		wantFile(t, path, lines(events))
-		if err := s.Close(t.Context()); err != nil {
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -103,8 +103,8 @@ func (s *Sink) Reopen() error {
 	return s.closeFile()
 }
 
-// Close closes the file. It waits for a Deliver that is under way. ctx is not needed.
-func (s *Sink) Close(context.Context) error {
+// Close closes the file. It waits for a Deliver that is under way. It may be called twice.
+func (s *Sink) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

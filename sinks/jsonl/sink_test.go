@@ -23,7 +23,7 @@ func newSink(t *testing.T, path string) *jsonl.Sink {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := sink.Close(t.Context()); err != nil {
+		if err := sink.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
 	})

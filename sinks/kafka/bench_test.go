@@ -17,34 +17,42 @@ import (
 
 	"github.com/virtcast/virtcast/e2e/lab"
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
 const (
 	// benchRound is how many events each contestant publishes in its turn.
 	benchRound = 50_000
-	// benchDeliver is how many events one Deliver gets: as many as the Writer may put into a batch, and twice as many
-	// as a pump brings when there is a backlog.
+	// benchDeliver is how many events one Deliver gets: as many as the Writer may put
+	// into a batch, and twice as many as a pump brings when there is a backlog.
 	benchDeliver = 10_000
-	// benchWarmUp is how many turns come before those that count: a broker's virtual machine compiles its code then.
+	// benchWarmUp is how many turns come before those that count: a broker's virtual
+	// machine compiles its code then.
 	benchWarmUp = 4
 )
 
-// BenchmarkPublish compares the sink with other Go clients: franz-go's idempotent producer and kafka-go's Writer. All
-// publish the same records, with the same keys, headers, values and times, to 12 partitions of one real broker, chosen by murmur2
-// as Java does, and wait for the acknowledgements of all in-sync replicas; a turn ends with the last.
+// BenchmarkPublish compares the sink with other Go clients: franz-go's idempotent
+// producer and kafka-go's Writer. All publish the same records, with the same keys,
+// headers, values and times, to 12 partitions of one real broker, chosen by murmur2 as
+// Java does, and wait for the acknowledgements of all in-sync replicas; a turn ends with
+// the last.
 //
-//   - The sink gets events, as the bridge brings them, and encodes them in its turn. It publishes what one Deliver brings
-//     before the next, with its default configuration.
-//   - franz-go gets finished records. It is idempotent with one request in flight per broker and 10 ms of linger, which are its
-//     defaults, as many records in memory as a turn has, and batches of up to 1 MiB.
-//   - The Writer gets finished messages, a few hundred at a time, and sends asynchronously batches of up to 10,000 messages
-//     and 1 MiB, after 10 ms at the latest.
-//   - The limit is finished batches, sent as they are: what the broker takes at most on this machine.
+//   - The sink gets events, as the bridge brings them, and encodes them in its turn. It
+//     publishes what one Deliver brings before the next, with its default configuration.
+//   - franz-go gets finished records. It is idempotent with one request in flight per
+//     broker and 10 ms of linger, which are its defaults, as many records in memory as a
+//     turn has, and batches of up to 1 MiB.
+//   - The Writer gets finished messages, a few hundred at a time, and sends
+//     asynchronously batches of up to 10,000 messages and 1 MiB, after 10 ms at the
+//     latest.
+//   - The limit is finished batches, sent as they are: what the broker takes at most on
+//     this machine.
 //
-// The contestants take turns, since the speed of a machine varies, and begin in another order each time. The
-// ratios are the sink's rate over the others', the medians of all turns. java/s is Kafka's own producer-perf-test, for scale: the same
-// bytes without key and headers, whose partitions it chooses freely.
+// The contestants take turns, since the speed of a machine varies, and begin in another
+// order each time. The ratios are the sink's rate over the others', the medians of all
+// turns. java/s is Kafka's own producer-perf-test, for scale: the same bytes without key
+// and headers, whose partitions it chooses freely.
 func BenchmarkPublish(b *testing.B) {
 	cluster := lab.Kafka(b, lab.KafkaOptions{HeapMB: 768, Config: []string{
 		// What is measured is written once and never read: it shall not fill the disk.
@@ -132,8 +140,14 @@ func sinkContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compres
 	})
 	return &contestant{name: "sink", publish: func(b *testing.B) {
 		for chunk := range slices.Chunk(events, benchDeliver) {
-			if n, err := sinktest.Prefix(b.Context(), sink, chunk); n != len(chunk) || err != nil {
-				b.Fatalf("Deliver = %d, %v", n, err)
+			stored := 0
+			err := sink.Deliver(b.Context(), chunk, func(_ int, err error) {
+				if err == nil {
+					stored++
+				}
+			})
+			if stored != len(chunk) || err != nil {
+				b.Fatalf("Deliver stored %d of %d, %v", stored, len(chunk), err)
 			}
 		}
 	}}
@@ -153,10 +167,10 @@ func franzContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compre
 	}
 	b.Cleanup(client.Close)
 	var records []*kgo.Record
-	eachRecord(events, func(r *record) {
-		k := &kgo.Record{Key: slices.Clone(r.key), Value: slices.Clone(r.value), Timestamp: time.UnixMilli(r.time)}
-		for _, h := range r.headers {
-			k.Headers = append(k.Headers, kgo.RecordHeader{Key: h.name, Value: slices.Clone(h.value)})
+	eachRecord(events, func(r *producer.Record) {
+		k := &kgo.Record{Key: slices.Clone(r.Key), Value: slices.Clone(r.Value), Timestamp: time.UnixMilli(r.Time)}
+		for _, h := range r.Headers {
+			k.Headers = append(k.Headers, kgo.RecordHeader{Key: h.Name, Value: slices.Clone(h.Value)})
 		}
 		records = append(records, k)
 	})
@@ -187,7 +201,7 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 	w := &kafkago.Writer{
 		Addr: kafkago.TCP(cluster.Bootstrap()...), Topic: benchTopic(b, cluster, "writer", compression), Balancer: kafkago.Murmur2Balancer{},
 		RequiredAcks: kafkago.RequireAll, Async: true, BatchSize: 10_000, BatchBytes: 1<<20 - 4096, BatchTimeout: 10 * time.Millisecond,
-		Compression: codes[compression], Transport: transport,
+		Compression: compressions[compression], Transport: transport,
 		Completion: func(messages []kafkago.Message, err error) {
 			if err != nil {
 				failed.Store(&err)
@@ -202,10 +216,10 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 		transport.CloseIdleConnections()
 	})
 	var messages []kafkago.Message
-	eachRecord(events, func(r *record) {
-		m := kafkago.Message{Key: slices.Clone(r.key), Value: slices.Clone(r.value), Time: time.UnixMilli(r.time)}
-		for _, h := range r.headers {
-			m.Headers = append(m.Headers, kafkago.Header{Key: h.name, Value: slices.Clone(h.value)})
+	eachRecord(events, func(r *producer.Record) {
+		m := kafkago.Message{Key: slices.Clone(r.Key), Value: slices.Clone(r.Value), Time: time.UnixMilli(r.Time)}
+		for _, h := range r.Headers {
+			m.Headers = append(m.Headers, kafkago.Header{Key: h.Name, Value: slices.Clone(h.Value)})
 		}
 		messages = append(messages, m)
 	})
@@ -224,7 +238,7 @@ func writerContestant(b *testing.B, cluster *lab.KafkaCluster, compression Compr
 }
 
 // eachRecord calls do with the record of each event, which is valid until do returns.
-func eachRecord(events []schema.Event, do func(*record)) {
+func eachRecord(events []schema.Event, do func(*producer.Record)) {
 	e := newEncoder(ContentBinary)
 	for i := range events {
 		do(e.encode(&events[i]))

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +28,6 @@ func TestBroker(t *testing.T) {
 		{"create", testCreate},
 		{"misfit", testMisfit},
 		{"small messages", testSmallMessages},
-		{"sequence wraps", testSequenceWraps},
 		{"recreated", testRecreated},
 		{"conformance", testConformance},
 	} {
@@ -68,11 +66,11 @@ func (b *realBroker) events(t *testing.T, topic string) []schema.Event {
 	return merge(t, readRecords(t, b.Bootstrap(), topic))
 }
 
-// testCompression: the broker takes every compression in both content modes, and another client reads
-// the same events.
+// testCompression: the broker takes every compression in both content modes, and another
+// client reads the same events.
 func testCompression(t *testing.T, b *realBroker) {
 	for _, content := range []Content{ContentBinary, ContentStructured} {
-		for _, compression := range compressions {
+		for _, compression := range allCompressions {
 			t.Run(fmt.Sprintf("%s/%s", content, compression), func(t *testing.T) {
 				topic := b.topic(t, 3, nil)
 				sink := b.watch(t, topic, func(cfg *Config) { cfg.Content, cfg.Compression = content, compression })
@@ -94,12 +92,13 @@ func testCompression(t *testing.T, b *realBroker) {
 	}
 }
 
-// testMissingTopic: a topic that is not there is not made, unless the configuration says so.
+// testMissingTopic: a topic that is missing is not created, unless the configuration
+// wants it.
 func testMissingTopic(t *testing.T, b *realBroker) {
 	sink := b.watch(t, "absent")
 	for _, do := range []func() error{
-		func() error { _, err := sink.Connect(t.Context()); return err },
-		func() error { _, err := sinktest.Prefix(t.Context(), sink, oneDomain(1)); return err },
+		func() error { return sink.Connect(t.Context()) },
+		func() error { return sink.fails(t, oneDomain(1)) },
 	} {
 		err := do()
 		oneLine(t, err, "topic absent", "UNKNOWN_TOPIC_OR_PARTITION", "create the topic, or add create: {partitions: 12}")
@@ -111,13 +110,13 @@ func testMissingTopic(t *testing.T, b *realBroker) {
 	sink.pump(t, oneDomain(5))
 }
 
-// testCreate: a missing topic is made as it is configured.
+// testCreate: a missing topic is created as it is configured.
 func testCreate(t *testing.T, b *realBroker) {
 	sink := b.watch(t, "made", func(cfg *Config) { cfg.Create = &CreateConfig{Partitions: 5, Replication: 1} })
-	fit, err := sink.Connect(t.Context())
-	if err != nil {
+	if err := sink.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	fit := sink.Fit()
 	want := Fit{Topic: "made", Created: true, Partitions: 5, Replicas: 1, MinInsync: 1, Cleanup: "delete", MaxMessage: 1048588}
 	if diff := cmp.Diff(want, fit); diff != "" {
 		t.Errorf("fit (-want +got):\n%s", diff)
@@ -128,15 +127,16 @@ func testCreate(t *testing.T, b *realBroker) {
 		t.Errorf("stored events: %+v", r)
 	}
 	again := b.watch(t, "made", func(cfg *Config) { cfg.Create = &CreateConfig{Partitions: 7} })
-	fit, err = again.Connect(t.Context())
-	if err != nil || fit.Created || fit.Partitions != 5 {
+	err := again.Connect(t.Context())
+	if fit = again.Fit(); err != nil || fit.Created || fit.Partitions != 5 {
 		t.Errorf("a topic that is there: %+v, %v; want 5 partitions, not created", fit, err)
 	}
-	_, err = b.watch(t, "toomany", func(cfg *Config) { cfg.Create = &CreateConfig{Replication: 3} }).Connect(t.Context())
+	err = b.watch(t, "toomany", func(cfg *Config) { cfg.Create = &CreateConfig{Replication: 3} }).Connect(t.Context())
 	oneLine(t, err, "create topic toomany", "INVALID_REPLICATION_FACTOR", "lower create.replication, or start more brokers")
 }
 
-// testMisfit: a topic that cannot keep the events is refused, and what could be better is said.
+// testMisfit: a topic that cannot keep the events is refused, and advice names what could
+// be better.
 func testMisfit(t *testing.T, b *realBroker) {
 	for _, test := range []struct {
 		name   string
@@ -153,14 +153,11 @@ func testMisfit(t *testing.T, b *realBroker) {
 		t.Run(test.name, func(t *testing.T) {
 			topic := b.topic(t, 1, test.config)
 			sink := b.watch(t, topic)
-			fit, err := sink.Connect(t.Context())
+			err := sink.Connect(t.Context())
+			fit := sink.Fit()
 			if test.err != nil {
 				oneLine(t, err, append(test.err, "topic "+topic)...)
-				n, err := sinktest.Prefix(t.Context(), sink, oneDomain(1))
-				if n != 0 || sinktest.IsPermanent(err) {
-					t.Errorf("Deliver = %d, %v, want 0 and a transient error", n, err)
-				}
-				oneLine(t, err, test.err...)
+				oneLine(t, sink.fails(t, oneDomain(1)), test.err...)
 				return
 			}
 			if err != nil {
@@ -173,7 +170,8 @@ func testMisfit(t *testing.T, b *realBroker) {
 	}
 }
 
-// testSmallMessages: what is too large for the topic is permanent, each on its own, and the rest is stored.
+// testSmallMessages: events that are too large for the topic are refused, and the rest is
+// stored.
 func testSmallMessages(t *testing.T, b *realBroker) {
 	topic := b.topic(t, 2, map[string]string{"max.message.bytes": "8192"})
 	sink := b.watch(t, topic)
@@ -182,54 +180,20 @@ func testSmallMessages(t *testing.T, b *realBroker) {
 	for _, i := range large {
 		events[i].Object.Name = strings.Repeat("x", 9000)
 	}
-	var permanent []int
+	err := sink.refuses(t, events, large...)
+	oneLine(t, err, "event "+events[0].ID(), "MESSAGE_TOO_LARGE", "max.message.bytes")
 	var good []schema.Event
-	for done := 0; done < len(events); {
-		n, err := sinktest.Prefix(t.Context(), sink, events[done:])
-		good = append(good, events[done:done+n]...)
-		done += n
-		if err == nil {
-			break
+	for i := range events {
+		if !slices.Contains(large, i) {
+			good = append(good, events[i])
 		}
-		if !sinktest.IsPermanent(err) {
-			t.Fatalf("Deliver = %d, %v", n, err)
-		}
-		oneLine(t, err, "event "+events[done].ID(), "MESSAGE_TOO_LARGE", "max.message.bytes")
-		permanent = append(permanent, done)
-		done++
-	}
-	if !slices.Equal(permanent, large) {
-		t.Errorf("events %v are permanent, want %v", permanent, large)
 	}
 	if r := sinktest.Check(good, b.events(t, topic)); !r.OK() {
 		t.Errorf("stored events: %+v", r)
 	}
 }
 
-// testSequenceWraps: a sequence goes on with 0 behind 2^31 - 1.
-func testSequenceWraps(t *testing.T, b *realBroker) {
-	topic := b.topic(t, 1, nil)
-	sink := b.watch(t, topic)
-	events := oneDomain(40)
-	sink.deliver(t, events[:1])
-	id, err := sink.cluster.newProducer(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := sink.cluster.topics[topic].partitions[0]
-	p.producer, p.sequence = id, math.MaxInt32-10 // as if it had sent that many
-	for i := 1; i < 40; i += 3 {
-		sink.deliver(t, events[i:i+3])
-	}
-	if r := sinktest.Check(events, b.events(t, topic)); !r.OK() {
-		t.Errorf("stored events: %+v", r)
-	}
-	if p.producer != id || p.sequence != 28 {
-		t.Errorf("producer %v has come to %d, want %v and 28", p.producer, p.sequence, id)
-	}
-}
-
-// testRecreated: a topic that is deleted and made anew takes what comes then.
+// testRecreated: a topic that is deleted and created again takes the events from then on.
 func testRecreated(t *testing.T, b *realBroker) {
 	topic := b.topic(t, 3, nil)
 	sink := b.watch(t, topic, func(cfg *Config) { cfg.Create = &CreateConfig{Partitions: 3} })
@@ -243,7 +207,8 @@ func testRecreated(t *testing.T, b *realBroker) {
 	}
 }
 
-// testConformance runs the suite of all sinks, with a broker that is killed, restarted and paused. The content modes take turns.
+// testConformance runs the suite of all sinks, with a broker that is killed, restarted
+// and paused. The content modes take turns.
 func testConformance(t *testing.T, b *realBroker) {
 	contents := []Content{ContentBinary, ContentStructured}
 	made := 0
@@ -255,14 +220,15 @@ func testConformance(t *testing.T, b *realBroker) {
 	}})
 }
 
-// recent is a sink whose events have just happened. Brokers forget a producer by the time of its last record, so that the
-// suite's events, which are older than a day, could be stored again after a restart.
+// recent is a sink whose events have just happened. Brokers forget a producer by the time
+// of its last record: the suite's events are older than a day, and could be stored again
+// after a restart.
 type recent struct {
 	*Sink
 	by time.Duration
 }
 
-func (r recent) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
+func (r recent) Deliver(ctx context.Context, events []schema.Event, outcome func(int, error)) error {
 	return r.Sink.Deliver(ctx, shift(events, r.by), outcome)
 }
 

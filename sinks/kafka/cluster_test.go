@@ -23,18 +23,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // testCluster is a fake Kafka cluster whose connections can be cut and stalled.
 type testCluster struct {
 	*kfake.Cluster
-	wires *wires
+	taps *taps
 }
 
-// startCluster starts a cluster with one topic of 6 partitions, unless options say otherwise.
+// startCluster starts a cluster with one topic of 6 partitions, unless options say
+// otherwise.
 func startCluster(t testing.TB, options ...kfake.Opt) *testCluster {
 	t.Helper()
-	w := &wires{conns: map[*wire]struct{}{}, stalled: make(chan struct{})}
+	w := &taps{conns: map[*tap]struct{}{}, stalled: make(chan struct{})}
 	options = append([]kfake.Opt{
 		kfake.NumBrokers(3), kfake.SeedTopics(6, DefaultTopic),
 		kfake.ListenFn(func(network, address string) (net.Listener, error) {
 			l, err := net.Listen(network, address)
-			return &wiretap{l, w}, err
+			return &tapListener{l, w}, err
 		}),
 	}, options...)
 	c, err := kfake.NewCluster(options...)
@@ -48,65 +49,66 @@ func startCluster(t testing.TB, options ...kfake.Opt) *testCluster {
 	return &testCluster{c, w}
 }
 
-// wires are the connections of a cluster's brokers.
-type wires struct {
+// taps are the connections of a cluster's brokers.
+type taps struct {
 	mu      sync.Mutex
-	conns   map[*wire]struct{}
+	conns   map[*tap]struct{}
 	stall   bool
 	stalled chan struct{} // closed by cut
-	// budget, if positive, is after how many more bytes that brokers read everything is cut.
+	// budget, if positive, is after how many more bytes that brokers read everything is
+	// cut.
 	budget int
 	// damage, if not nil, changes the next answer to a request.
 	damage func([]byte) []byte
 }
 
-type wiretap struct {
+type tapListener struct {
 	net.Listener
-	wires *wires
+	taps *taps
 }
 
-func (l *wiretap) Accept() (net.Conn, error) {
+func (l *tapListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn, l.wires}
-	l.wires.mu.Lock()
-	defer l.wires.mu.Unlock()
-	l.wires.conns[w] = struct{}{}
+	w := &tap{conn, l.taps}
+	l.taps.mu.Lock()
+	defer l.taps.mu.Unlock()
+	l.taps.conns[w] = struct{}{}
 	return w, nil
 }
 
-type wire struct {
+type tap struct {
 	net.Conn
-	wires *wires
+	taps *taps
 }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *tap) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	w.wires.mu.Lock()
-	if w.wires.stall {
-		stalled := w.wires.stalled
-		w.wires.mu.Unlock()
+	w.taps.mu.Lock()
+	if w.taps.stall {
+		stalled := w.taps.stalled
+		w.taps.mu.Unlock()
 		<-stalled
 		return 0, net.ErrClosed
 	}
-	cut := w.wires.budget > 0 && w.wires.budget <= n
-	w.wires.budget = max(w.wires.budget-n, 0)
-	w.wires.mu.Unlock()
+	cut := w.taps.budget > 0 && w.taps.budget <= n
+	w.taps.budget = max(w.taps.budget-n, 0)
+	w.taps.mu.Unlock()
 	if cut {
-		w.wires.cut()
+		w.taps.cut()
 		return 0, net.ErrClosed
 	}
 	return n, err
 }
 
 // Write writes an answer. A damaged one is the connection's last.
-func (w *wire) Write(p []byte) (int, error) {
-	w.wires.mu.Lock()
-	damage := w.wires.damage
-	w.wires.damage = nil
-	w.wires.mu.Unlock()
+func (w *tap) Write(p []byte) (int, error) {
+	w.taps.mu.Lock()
+	damage := w.taps.damage
+	w.taps.damage = nil
+	w.taps.mu.Unlock()
 	if damage == nil {
 		return w.Conn.Write(p)
 	}
@@ -114,15 +116,15 @@ func (w *wire) Write(p []byte) (int, error) {
 	return len(p), errors.Join(err, w.Conn.Close())
 }
 
-func (w *wire) Close() error {
-	w.wires.mu.Lock()
-	delete(w.wires.conns, w)
-	w.wires.mu.Unlock()
+func (w *tap) Close() error {
+	w.taps.mu.Lock()
+	delete(w.taps.conns, w)
+	w.taps.mu.Unlock()
 	return w.Conn.Close()
 }
 
 // cut resets every connection, and ends a stall.
-func (w *wires) cut() {
+func (w *taps) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
@@ -139,14 +141,15 @@ func (w *wires) cut() {
 }
 
 // stop makes the brokers neither read nor answer until cut.
-func (w *wires) stop() {
+func (w *taps) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stall, w.stalled = true, make(chan struct{})
 }
 
-// garble sets what is done to the next answer, and reports whether it was not done yet to an earlier one.
-func (w *wires) garble(damage func([]byte) []byte) (waiting bool) {
+// garble sets what is done to the next answer, and reports whether it was not done yet to
+// an earlier one.
+func (w *taps) garble(damage func([]byte) []byte) (waiting bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	waiting = w.damage != nil
@@ -155,7 +158,7 @@ func (w *wires) garble(damage func([]byte) []byte) (waiting bool) {
 }
 
 // cutAfter cuts everything when the brokers have read n more bytes.
-func (w *wires) cutAfter(n int) {
+func (w *taps) cutAfter(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.budget = n
@@ -172,11 +175,12 @@ func newSink(t testing.TB, cfg Config) *Sink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close(context.WithoutCancel(t.Context())) })
+	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 
-// records reads everything in a topic, by partition, with a client that shares no code with this package.
+// records reads everything in a topic, by partition, with a client that shares no code
+// with this package.
 func (c *testCluster) records(t testing.TB, topic string) [][]*kgo.Record {
 	t.Helper()
 	return readRecords(t, c.ListenAddrs(), topic)
@@ -245,8 +249,8 @@ func highWatermarks(ctx context.Context, t testing.TB, client *kgo.Client, topic
 	return ends, total
 }
 
-// events reads everything in a topic, in the order in which the partitions have it. Among partitions, the one whose next event is
-// the oldest comes first.
+// events reads everything in a topic, in the order in which the partitions have it. Among
+// partitions, the one whose next event is the oldest comes first.
 func (c *testCluster) events(t testing.TB, topic string) []schema.Event {
 	t.Helper()
 	return merge(t, c.records(t, topic))

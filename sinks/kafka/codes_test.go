@@ -2,9 +2,9 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -14,40 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
-
-// sorted are the codes of the table, those of one verdict or all.
-func sorted(of ...verdict) []code {
-	var codes []code
-	for _, c := range slices.Sorted(maps.Keys(table)) {
-		if len(of) == 0 || slices.Contains(of, table[c].verdict) {
-			codes = append(codes, c)
-		}
-	}
-	return codes
-}
-
-// The table agrees with franz-go's list of names, and says why, and what to do where only people can.
-func TestTable(t *testing.T) {
-	renamed := map[string]string{"NOT_LEADER_FOR_PARTITION": "NOT_LEADER_OR_FOLLOWER"} // by Apache Kafka 2.6
-	for _, c := range sorted() {
-		r := table[c]
-		if c != codeNone {
-			e := kerr.TypedErrorForCode(int16(c))
-			name := e.Message
-			if now, ok := renamed[name]; ok {
-				name = now
-			}
-			if name != r.name || e.Code != int16(c) {
-				t.Errorf("code %d is called %s, want %s", c, r.name, name)
-			}
-		}
-		if r.why == "" || r.verdict == operator && r.hint == "" && c != codeTopicExists {
-			t.Errorf("%s: why %q, hint %q, want both", r.name, r.why, r.hint)
-		}
-	}
-}
 
 // Codes that ask for patience: the same bytes are sent again, and are stored once.
 func TestRetry(t *testing.T) {
@@ -56,8 +25,8 @@ func TestRetry(t *testing.T) {
 	sink := c.watch(t)
 	source := sinktest.NewSource(1, 1)
 	var all []schema.Event
-	for _, answer := range sorted(retry) {
-		t.Run(answer.lookup().name, func(t *testing.T) {
+	for _, answer := range codes(client.Retry) {
+		t.Run(answer.Name(), func(t *testing.T) {
 			events := source.Take(7)
 			all = append(all, events...)
 			before := len(tape.batches())
@@ -84,19 +53,17 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// A broker that goes on failing is given up on for now: the error is transient, and the batch is kept as it is.
+// A Deliver ends while a broker goes on failing: the error is transient, and the batch is
+// kept as it is.
 func TestRetryGivesUp(t *testing.T) {
 	c := single(t)
 	tape := c.record()
 	sink := c.watch(t)
 	events := oneDomain(9)
-	tape.fail(codeUnknown, 1000)
+	tape.fail(client.CodeUnknown, 1000)
 	begin := time.Now()
-	n, err := sinktest.Prefix(t.Context(), sink, events[:5])
-	if n != 0 || err == nil || sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
-	}
-	oneLine(t, err, "partition 0 of virt.events", "UNKNOWN_SERVER_ERROR", "look into the broker's log")
+	err := sink.fails(t, events[:5])
+	oneLine(t, err, "5 of 5 events are not stored", "partition 0 of virt.events", "UNKNOWN_SERVER_ERROR", "look into the broker's log")
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("Deliver took %v", took)
 	}
@@ -114,10 +81,11 @@ func TestRetryGivesUp(t *testing.T) {
 	c.stores(t, events)
 }
 
-// Codes by which the broker gives up the producer id: the same records are sent again under a new one.
+// Codes by which the broker gives up the producer id: the same records are sent again
+// under a new one.
 func TestRenew(t *testing.T) {
-	for _, answer := range sorted(renew) {
-		t.Run(answer.lookup().name, func(t *testing.T) {
+	for _, answer := range codes(client.Renew) {
+		t.Run(answer.Name(), func(t *testing.T) {
 			c := single(t)
 			tape := c.record()
 			sink := c.watch(t)
@@ -134,15 +102,16 @@ func TestRenew(t *testing.T) {
 				t.Errorf("the batch after it has sequence %d, want 10 of the same producer", b[3].sequence())
 			}
 			if n := sink.mayRepeat(); n != 0 {
-				t.Errorf("%d events may be stored twice, want 0: nothing was in doubt", n)
+				t.Errorf("%d events may be stored twice, want 0: nothing was unconfirmed", n)
 			}
 			c.stores(t, events)
 		})
 	}
 }
 
-// A producer id that is lost while it is not known whether the batch is stored: then it may be stored twice, which is counted.
-func TestRenewInDoubt(t *testing.T) {
+// A producer id that is lost while a batch is unconfirmed: it may be stored twice, which
+// is counted.
+func TestRenewUnconfirmed(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
 	events := oneDomain(20)
@@ -161,7 +130,7 @@ func TestRenewInDoubt(t *testing.T) {
 	}
 }
 
-// A connection that is cut leaves a batch in doubt too.
+// A connection that is cut leaves a batch unconfirmed too.
 func TestRenewAfterCut(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
@@ -178,9 +147,9 @@ func TestRenewAfterCut(t *testing.T) {
 	c.stores(t, events) // In truth nothing was.
 }
 
-// A batch that is refused for what is in it after an earlier attempt was stored: its halves must not be taken for
-// that attempt.
-func TestSplitInDoubt(t *testing.T) {
+// A batch that is refused for a record in it, after an earlier attempt was stored: the
+// broker must not take its halves for that attempt.
+func TestSplitUnconfirmed(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
 	events := oneDomain(20)
@@ -196,16 +165,12 @@ func TestSplitInDoubt(t *testing.T) {
 		}
 		response := r.ResponseKind().(*kmsg.ProduceResponse)
 		rt, rp := kmsg.NewProduceResponseTopic(), kmsg.NewProduceResponseTopicPartition()
-		rt.Topic, rp.ErrorCode = DefaultTopic, int16(codeMessageTooLarge)
+		rt.Topic, rp.ErrorCode = DefaultTopic, int16(client.CodeMessageTooLarge)
 		rt.Partitions = append(rt.Partitions, rp)
 		response.Topics = append(response.Topics, rt)
 		return response, nil, true
 	})
-	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
-	if n != 5 || !sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 5 and a permanent error", n, err)
-	}
-	sink.deliver(t, events[16:])
+	_ = sink.refuses(t, events[10:], 5)
 	if n := sink.mayRepeat(); n != 10 {
 		t.Errorf("%d events may be stored twice, want 10", n)
 	}
@@ -215,7 +180,7 @@ func TestSplitInDoubt(t *testing.T) {
 	}
 }
 
-// A batch that was kept from an earlier delivery, and is refused now for what is in it.
+// A batch that was kept from an earlier delivery, and is refused now for a record in it.
 func TestSplitOfKeptBatch(t *testing.T) {
 	c := single(t)
 	tape := c.record()
@@ -223,20 +188,14 @@ func TestSplitOfKeptBatch(t *testing.T) {
 	events := oneDomain(20)
 	poison(events, 7)
 	tape.fail(19, 1000)
-	if n, err := sinktest.Prefix(t.Context(), sink, events); n != 0 || err == nil || sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
-	}
-	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
-	n, err := sinktest.Prefix(t.Context(), sink, events)
-	if n != 7 || !sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 7 and a permanent error", n, err)
-	}
-	sink.deliver(t, events[8:])
+	_ = sink.fails(t, events)
+	tape.answer(func(s sent) (client.Code, bool) { return client.CodeMessageTooLarge, isPoison(s) })
+	_ = sink.refuses(t, events, 7)
 	c.stores(t, slices.Delete(events, 7, 8))
 }
 
 // A batch that was stored although the broker said otherwise is not stored again.
-func TestStoredInDoubt(t *testing.T) {
+func TestStoredUnconfirmed(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
 	all := oneDomain(40)
@@ -267,11 +226,12 @@ func TestDuplicateIsStored(t *testing.T) {
 	}
 }
 
-// Codes that blame what is in a batch: the record is found, and everything else is stored once.
+// Codes that blame a record in the batch: it is found, and everything else is stored
+// once.
 func TestSplit(t *testing.T) {
-	for _, refusal := range append(sorted(split), codeCorrupt) {
+	for _, refusal := range append(codes(client.Split), client.CodeCorrupt) {
 		for _, where := range [][]int{{0}, {13}, {24}, {3, 4, 20}} {
-			t.Run(fmt.Sprintf("%s at %v", refusal.lookup().name, where), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s at %v", refusal.Name(), where), func(t *testing.T) {
 				c := single(t)
 				tape := c.record()
 				sink := c.watch(t)
@@ -279,29 +239,21 @@ func TestSplit(t *testing.T) {
 				for _, i := range where {
 					poison(events, i)
 				}
-				tape.answer(func(s sent) (code, bool) { return refusal, isPoison(s) })
-				rest := events
+				tape.answer(func(s sent) (client.Code, bool) { return refusal, isPoison(s) })
+				err := sink.refuses(t, events, where...)
+				oneLine(t, err, "event "+events[where[0]].ID(), refusal.Name())
 				good := slices.Clone(events)
 				for k, i := range where {
-					n, err := sinktest.Prefix(t.Context(), sink, rest)
-					if at := len(events) - len(rest) + n; at != i || !sinktest.IsPermanent(err) {
-						t.Fatalf("Deliver stops at %d with %v, want %d and a permanent error", at, err, i)
-					}
-					oneLine(t, err, "event "+events[i].ID(), refusal.lookup().name)
-					rest = rest[n+1:]
 					good = slices.Delete(good, i-k, i-k+1)
 				}
-				if len(rest) > 0 {
-					sink.deliver(t, rest)
-				}
 				c.stores(t, good)
-				if len(sink.producer.done) != 0 {
-					t.Errorf("%d events are remembered in the end, want 0", len(sink.producer.done))
-				}
 			})
 		}
 	}
 }
+
+// timesCorrupt is how often a batch is sent that is called corrupt.
+const timesCorrupt = 3
 
 // A corrupt batch that was damaged on its way is sent again before a record is blamed.
 func TestCorruptOnce(t *testing.T) {
@@ -309,16 +261,25 @@ func TestCorruptOnce(t *testing.T) {
 	tape := c.record()
 	sink := c.watch(t)
 	events := oneDomain(10)
-	tape.fail(codeCorrupt, maxCorrupt-1)
+	tape.fail(client.CodeCorrupt, timesCorrupt-1)
 	sink.deliver(t, events)
-	if got := len(tape.batches()); got != maxCorrupt {
-		t.Errorf("%d batches were sent, want %d", got, maxCorrupt)
+	if got := len(tape.batches()); got != timesCorrupt {
+		t.Errorf("%d batches were sent, want %d", got, timesCorrupt)
 	}
 	c.stores(t, events)
 }
 
-// Codes that only people can do something about, and ones that nobody knows: nothing is lost, the error names the cure, and
-// delivery goes on once it is cured.
+// hintOf returns what to do about a code.
+func hintOf(sink watched, c client.Code) string {
+	var e *Error
+	if errors.As(sink.client.Explain(context.Background(), &client.CodeError{Code: c}), &e) {
+		return e.Hint
+	}
+	return ""
+}
+
+// Codes that only people can cure, and codes that nobody knows: nothing is lost, the
+// error names the cure, and delivery goes on once it is cured.
 func TestOperator(t *testing.T) {
 	c := single(t)
 	tape := c.record()
@@ -326,21 +287,17 @@ func TestOperator(t *testing.T) {
 	source := sinktest.NewSource(1, 1)
 	all := source.Take(1)
 	sink.deliver(t, all)
-	for _, answer := range append(sorted(operator), 12_345) {
-		t.Run(answer.lookup().name, func(t *testing.T) {
+	for _, answer := range append(codes(client.Operator), 12_345) {
+		t.Run(answer.Name(), func(t *testing.T) {
 			events := source.Take(10)
 			all = append(all, events...)
 			before := len(tape.batches())
 			tape.fail(answer, 1000)
 			for range 3 {
-				n, err := sinktest.Prefix(t.Context(), sink, events)
-				if n != 0 || err == nil || sinktest.IsPermanent(err) {
-					t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
-				}
-				oneLine(t, err, answer.lookup().name, sink.codeHint(answer))
+				oneLine(t, sink.fails(t, events), answer.Name(), hintOf(sink, answer))
 			}
 			if got := len(tape.batches()) - before; got != 3 {
-				t.Errorf("%d batches were sent by 3 calls, want 3: there is no use in haste", got)
+				t.Errorf("%d batches were sent by 3 calls, want 3: more would not help", got)
 			}
 			tape.answer(nil)
 			sink.deliver(t, events)

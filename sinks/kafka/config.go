@@ -11,6 +11,9 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 
 	"github.com/virtcast/virtcast/internal/field"
+	"github.com/virtcast/virtcast/internal/tlsfiles"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 )
 
 // Content is the CloudEvents content mode.
@@ -18,7 +21,8 @@ type Content string
 
 // The content modes.
 const (
-	// ContentBinary puts the attributes into ce_ headers and the data into the value. The default.
+	// ContentBinary puts the attributes into ce_ headers and the data into the value. The
+	// default.
 	ContentBinary Content = "binary"
 	// ContentStructured puts the whole event into the value, as JSON.
 	ContentStructured Content = "structured"
@@ -36,23 +40,32 @@ const (
 	CompressionZstd   Compression = "zstd"
 )
 
-// codes are the compressions' numbers in the attributes of a batch.
-var codes = map[Compression]compress.Compression{
+// compressions are the numbers in the attributes of a batch.
+var compressions = map[Compression]compress.Compression{
 	CompressionNone: compress.None, CompressionGzip: compress.Gzip, CompressionSnappy: compress.Snappy,
 	CompressionLZ4: compress.Lz4, CompressionZstd: compress.Zstd,
 }
 
-// Mechanism is how to log in by SASL.
-type Mechanism string
+// The login, TLS and missing topics belong to package client.
+type (
+	// CreateConfig describes the topic that is created where it is missing.
+	CreateConfig = client.Create
+	// SASLConfig is the login part of a [Config].
+	SASLConfig = client.SASL
+	// TLSConfig is the TLS part of a [Config].
+	TLSConfig = client.TLS
+	// Mechanism is how to log in by SASL.
+	Mechanism = client.Mechanism
+)
 
 // The mechanisms.
 const (
-	MechanismPlain       Mechanism = "PLAIN"
-	MechanismScramSHA256 Mechanism = "SCRAM-SHA-256"
-	MechanismScramSHA512 Mechanism = "SCRAM-SHA-512"
+	MechanismPlain       = client.MechanismPlain
+	MechanismScramSHA256 = client.MechanismScramSHA256
+	MechanismScramSHA512 = client.MechanismScramSHA512
 )
 
-// The bounds of BatchBytes: a broker takes 1 MiB unless it is told otherwise.
+// The bounds of BatchBytes: by default, a broker takes 1 MiB.
 const (
 	defaultBatchBytes  = 512 << 10
 	minBatchBytes      = 1 << 10
@@ -68,71 +81,44 @@ const maxLinger = time.Second
 type Config struct {
 	// Brokers are the addresses, host:port, by which the cluster is found. Required.
 	Brokers []string `yaml:"brokers"`
-	// Topic is the topic template; default [DefaultTopic]. {connection} and {kind} may be in it.
+	// Topic is the topic template; default [DefaultTopic]. {connection} and {kind} may be
+	// in it.
 	Topic string `yaml:"topic"`
 	// Content is binary (default) or structured.
 	Content Content `yaml:"content"`
 	// Compression is none (default), gzip, snappy, lz4 or zstd.
 	Compression Compression `yaml:"compression"`
-	// Create makes a topic that is missing; nil means that it must exist. An existing topic is
-	// never changed.
+	// Create creates a topic that is missing; nil means that it must exist. An existing
+	// topic is never changed.
 	Create *CreateConfig `yaml:"create"`
 
-	// StateTopic is the topic of the domains' last known states, beside the events; empty means none. It must be
-	// compacted, and is made as Create says where it is missing.
+	// StateTopic is the topic of the domains' last known states, beside the events; empty
+	// means none. It must be compacted. Create applies to it too.
 	StateTopic string `yaml:"state_topic"`
 
 	// SASL is how to log in; no mechanism means not at all.
 	SASL SASLConfig `yaml:"sasl"`
-	// TLS is how the brokers are verified and how this client proves itself; nil means no TLS.
+	// TLS is how the brokers are verified and how this client proves itself; nil means no
+	// TLS.
 	TLS *TLSConfig `yaml:"tls"`
 
-	// BatchBytes bounds a batch before compression; default 512 KiB, or what the topic takes if
-	// that is less. BatchEvents bounds the events in it; default 10000.
+	// BatchBytes bounds a batch before compression; default 512 KiB, or what the topic
+	// takes if that is less. BatchEvents bounds the events in it; default 10000.
 	BatchBytes  int `yaml:"batch_bytes"`
 	BatchEvents int `yaml:"batch_events"`
-	// Linger is the least time from one small Deliver to the next, so that events which arrive one by one are sent
-	// together; default 0. The first after a quiet time does not wait, and neither does a Deliver of
-	// 100 events. Without it, the events that arrive during a request make the next: 2,000 a second, one by one, took
-	// 860 requests a second and 1 ms each to a broker nearby; with 5 ms it was 155 requests, half of the
-	// broker's work, and 4 ms.
+	// Linger is the least time from one small Deliver to the next, so that events which
+	// arrive one by one are sent together; default 0. The first after a quiet time does
+	// not wait, and neither does a Deliver of 100 events. Without it, the events that
+	// arrive during a request make the next one. Measured with 2,000 events a second, one
+	// by one, to a broker nearby: 860 requests a second and 1 ms for each event; with 5
+	// ms, 155 requests a second, half of the broker's work, and 4 ms.
 	Linger time.Duration `yaml:"linger"`
 
 	// ConnectTimeout bounds dialling and logging in, per broker; default 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
 	// AckTimeout bounds the wait for the answer to a request, and the time without any
-	// acknowledgement after which Deliver gives up; default 5 s.
+	// acknowledgement after which Deliver returns; default 5 s.
 	AckTimeout time.Duration `yaml:"ack_timeout"`
-}
-
-// CreateConfig is the topic that is made where it is missing.
-type CreateConfig struct {
-	// Partitions is the number of partitions; default 12. Adding some later changes which partition a
-	// domain is in.
-	Partitions int `yaml:"partitions"`
-	// Replication is the number of replicas; 0 means the cluster's default. From 3 on, min.insync.replicas
-	// is set to one less.
-	Replication int `yaml:"replication"`
-}
-
-// SASLConfig is the login part of a [Config].
-type SASLConfig struct {
-	// Mechanism is PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
-	Mechanism Mechanism `yaml:"mechanism"`
-	Username  string    `yaml:"username"`
-	Password  string    `yaml:"password"`
-}
-
-// TLSConfig is the TLS part of a [Config]. Its zero value verifies the brokers against the
-// system's authorities.
-type TLSConfig struct {
-	// CA is the path of a PEM file with the authorities that may sign the brokers' certificates.
-	CA string `yaml:"ca"`
-	// Cert and Key are the paths of the client's PEM files.
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
-	// Insecure accepts any broker certificate.
-	Insecure bool `yaml:"insecure"`
 }
 
 // WithDefaults returns c with every zero field that has a default set to it.
@@ -162,14 +148,33 @@ func fill[T comparable](v *T, def T) {
 // Servers returns the brokers' addresses, for people to read.
 func (c Config) Servers() string { return strings.Join(c.Brokers, ",") }
 
-// Validate reports every fault of c, at the paths below path. It reads no file and connects to nothing.
-func (c Config) Validate(path field.Path) error {
+// client returns how to reach the cluster.
+func (c Config) client(p purpose) client.Config {
+	return client.Config{
+		Brokers: c.Brokers, TLS: c.TLS, SASL: c.SASL, Create: c.Create,
+		ConnectTimeout: c.ConnectTimeout, AckTimeout: c.AckTimeout,
+		Cleanup: p.cleanup, Misfit: p.misfit,
+	}
+}
+
+// producer returns how records are put together.
+func (c Config) producer() producer.Config {
+	return producer.Config{
+		BatchBytes: c.BatchBytes, BatchRecords: c.BatchEvents, Compression: compressions[c.Compression],
+		Patience: c.AckTimeout,
+	}
+}
+
+// Validate returns every fault of c, joined. Each has the path of its field from here on,
+// such as "sasl.username". It reads no file and connects to nothing.
+func (c Config) Validate() error {
+	const path = field.Path("")
 	var f field.Faults
 	c.validateBrokers(&f, path.Key("brokers"))
 	c.validatePublishing(&f, path)
 	c.validateAuth(&f, path)
 	if c.Create != nil {
-		c.Create.validate(&f, path.Key("create"))
+		validateCreate(c.Create, &f, path.Key("create"))
 	}
 	for _, d := range []struct {
 		key   string
@@ -205,14 +210,15 @@ func (c Config) validateBrokers(f *field.Faults, path field.Path) {
 func (c Config) validatePublishing(f *field.Faults, path field.Path) {
 	if c.Topic != "" {
 		if _, err := parseTopic(c.Topic); err != nil {
-			f.Add(path.Key("topic"), "use letters, digits, ., _ and -, and {connection} or {kind}, such as "+DefaultTopic, "%s", err)
+			f.Add(path.Key("topic"), "use letters, digits, ., _ and -, and {connection} or {kind}, such as "+DefaultTopic,
+				"%s", err)
 		}
 	}
 	c.validateStates(f, path.Key("state_topic"))
 	if !slices.Contains([]Content{"", ContentBinary, ContentStructured}, c.Content) {
 		f.Add(path.Key("content"), "write binary or structured", "content mode %q is not known", c.Content)
 	}
-	if _, ok := codes[c.Compression]; !ok && c.Compression != "" {
+	if _, ok := compressions[c.Compression]; !ok && c.Compression != "" {
 		f.Add(path.Key("compression"), "write none, gzip, snappy, lz4 or zstd", "compression %q is not known", c.Compression)
 	}
 	if c.BatchBytes != 0 && (c.BatchBytes < minBatchBytes || c.BatchBytes > maxBatchBytes) {
@@ -229,8 +235,10 @@ func (c Config) validateStates(f *field.Faults, path field.Path) {
 		return
 	}
 	name, err := parseTopic(c.StateTopic)
-	if _, fixed := name.fixed(); err == nil && !fixed {
-		err = fmt.Errorf("%q has a placeholder", c.StateTopic)
+	if err == nil {
+		if _, fixed := name.Fixed(); !fixed {
+			err = fmt.Errorf("%q has a placeholder", c.StateTopic)
+		}
 	}
 	if err != nil {
 		f.Add(path, "write one topic's name of letters, digits, ., _ and -, such as virt.domains", "%s", err)
@@ -262,16 +270,10 @@ func (c Config) validateAuth(f *field.Faults, path field.Path) {
 	if c.TLS == nil {
 		return
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		f.Add(path.Key("tls"), "give both or neither", "cert and key belong together")
-	}
-	if c.TLS.Insecure && c.TLS.CA != "" {
-		f.Add(path.Key("tls").Key("insecure"), "remove insecure, or ca",
-			"insecure accepts any certificate, so ca would have no effect")
-	}
+	tlsfiles.Config(*c.TLS).Validate(f, path.Key("tls"))
 }
 
-func (c CreateConfig) validate(f *field.Faults, path field.Path) {
+func validateCreate(c *CreateConfig, f *field.Faults, path field.Path) {
 	if c.Partitions < 0 || c.Partitions > 10_000 {
 		f.Add(path.Key("partitions"), "write a number from 1 to 10000", "%d partitions are not possible", c.Partitions)
 	}

@@ -2,44 +2,50 @@ package kafka
 
 import (
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 )
 
-// Headers of the Kafka binding of CloudEvents. In binary mode, each attribute is a header with the
-// prefix, but for datacontenttype, which is content-type.
+// Headers of the Kafka binding of CloudEvents. In binary mode, each attribute is a header
+// with the prefix, except for datacontenttype, which is content-type.
 const (
 	contentTypeHeader   = "content-type"
 	attributePrefix     = "ce_"
 	dataContentTypeName = "datacontenttype"
 )
 
-// encoder makes records out of events. The record is one reused memory, valid until the next call. Not for
-// concurrent use.
+// encoder makes records out of events. The record is one reused memory, valid until the
+// next call. Not for concurrent use.
 type encoder struct {
 	binary bool
 
-	rec     record
+	rec     producer.Record
 	key     []byte
 	payload []byte
 	scratch []byte
 	text    []byte            // all header values, one after the other
 	ends    []int             // where each value ends in text
 	names   map[string]string // attribute name to header name
-	order   []headerName      // those of the last record, in order: the next one's are the same, nearly always
-	visit   func(name string, value []byte)
+	// last has the headers of the last record, in order: nearly always, the next record
+	// has the same.
+	last  []headerName
+	visit func(name string, value []byte)
 }
 
 // headerName is the name of an attribute and of its header.
 type headerName struct{ attribute, header string }
 
 func newEncoder(content Content) *encoder {
-	c := &encoder{binary: content != ContentStructured, names: map[string]string{dataContentTypeName: contentTypeHeader}}
+	c := &encoder{
+		binary: content != ContentStructured,
+		names:  map[string]string{dataContentTypeName: contentTypeHeader},
+	}
 	c.visit = c.attribute
 	return c
 }
 
 // encode returns the record of an event, without a topic.
-func (c *encoder) encode(e *schema.Event) *record {
-	c.text, c.ends, c.rec.headers = c.text[:0], c.ends[:0], c.rec.headers[:0]
+func (c *encoder) encode(e *schema.Event) *producer.Record {
+	c.text, c.ends, c.rec.Headers = c.text[:0], c.ends[:0], c.rec.Headers[:0]
 	if c.binary {
 		c.scratch = schema.VisitAttributes(e, c.scratch, c.visit)
 		c.payload = schema.AppendData(c.payload[:0], e)
@@ -51,23 +57,23 @@ func (c *encoder) encode(e *schema.Event) *record {
 	return c.finish(e, c.payload)
 }
 
-// encodeTombstone returns a record without a value, whose headers are the event's attributes: which domain is gone since which
-// event, for those who look at more than the key.
-func (c *encoder) encodeTombstone(e *schema.Event) *record {
-	c.text, c.ends, c.rec.headers = c.text[:0], c.ends[:0], c.rec.headers[:0]
+// encodeTombstone returns a record without a value. Its headers are the event's
+// attributes: a reader learns from them which event ended the domain.
+func (c *encoder) encodeTombstone(e *schema.Event) *producer.Record {
+	c.text, c.ends, c.rec.Headers = c.text[:0], c.ends[:0], c.rec.Headers[:0]
 	c.scratch = schema.VisitAttributes(e, c.scratch, c.visit)
 	return c.finish(e, nil)
 }
 
-// finish fills in what all records have.
-func (c *encoder) finish(e *schema.Event, value []byte) *record {
+// finish fills in the fields that all records have.
+func (c *encoder) finish(e *schema.Event, value []byte) *producer.Record {
 	start := 0
 	for i, end := range c.ends { // Only now: text may have moved.
-		c.rec.headers[i].value = c.text[start:end]
+		c.rec.Headers[i].Value = c.text[start:end]
 		start = end
 	}
 	c.key = appendKey(c.key[:0], e)
-	c.rec.key, c.rec.value, c.rec.time = c.key, value, e.Received.UnixMilli()
+	c.rec.Key, c.rec.Value, c.rec.Time = c.key, value, e.Received.UnixMilli()
 	return &c.rec
 }
 
@@ -77,32 +83,33 @@ func (c *encoder) attribute(name string, value []byte) {
 	c.header(c.nameOf(name))
 }
 
-// nameOf returns the name of the header of the next attribute. Looking each up in the map would make encode a tenth slower.
+// nameOf returns the name of the header of the next attribute. Looking each up in the map
+// would make encode a tenth slower.
 func (c *encoder) nameOf(attribute string) string {
 	next := len(c.ends)
-	if next < len(c.order) && c.order[next].attribute == attribute {
-		return c.order[next].header
+	if next < len(c.last) && c.last[next].attribute == attribute {
+		return c.last[next].header
 	}
 	h, ok := c.names[attribute]
 	if !ok {
 		h = attributePrefix + attribute
 		c.names[attribute] = h
 	}
-	c.order = append(c.order[:next], headerName{attribute, h})
+	c.last = append(c.last[:next], headerName{attribute, h})
 	return h
 }
 
 // header ends the header value that was appended to c.text.
 func (c *encoder) header(name string) {
-	c.rec.headers = append(c.rec.headers, header{name: name})
+	c.rec.Headers = append(c.rec.Headers, producer.Header{Name: name})
 	c.ends = append(c.ends, len(c.text))
 }
 
-// appendKey appends an event's key, which is its partitionkey: the domain's UUID, or the connection's
-// name for an event about no domain.
+// appendKey appends an event's key, which is its partitionkey. Most objects have a UUID,
+// whose form needs no memory.
 func appendKey(dst []byte, e *schema.Event) []byte {
-	if e.Kind.Family() == schema.FamilyDomain {
-		return e.Object.UUID.AppendText36(dst)
+	if o := &e.Object; !o.IsConnection() && o.Family != schema.FamilyNodeDevice {
+		return o.UUID.AppendText36(dst)
 	}
 	return append(dst, e.PartitionKey()...)
 }

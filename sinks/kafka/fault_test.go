@@ -15,11 +15,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// quick is how long a delivery may take that has to notice one failure; a busy machine needs far less. What it must not
-// wait for are the time limits and the age of metadata, which are longer.
+// quick is how long a delivery may take that has to notice one failure. A busy machine
+// needs far less. The time limits and the age of metadata are longer: no delivery may
+// wait for them.
 const quick = time.Second
 
 // A leader that has moved is asked for at once.
@@ -45,7 +47,7 @@ func TestLeaderMoves(t *testing.T) {
 	c.stores(t, all)
 }
 
-// A broker that is cut off from the others, and says that it still leads, is not asked alone.
+// A broker that is cut off from the others, and claims still to lead, is not asked alone.
 func TestStaleBroker(t *testing.T) {
 	c := startCluster(t, kfake.SeedTopics(1, DefaultTopic))
 	if err := c.MoveTopicPartition(DefaultTopic, 0, 0); err != nil {
@@ -63,7 +65,8 @@ func TestStaleBroker(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A leader that does not answer is left as soon as there is another: when a delivery has failed, the next asks for leaders first.
+// A leader that does not answer is left as soon as there is another: when a delivery has
+// failed, the next one asks for leaders first.
 func TestStuckLeader(t *testing.T) {
 	c := startCluster(t, kfake.SeedTopics(1, DefaultTopic))
 	if err := c.MoveTopicPartition(DefaultTopic, 0, 0); err != nil {
@@ -81,10 +84,7 @@ func TestStuckLeader(t *testing.T) {
 		}
 		return nil, nil, false
 	})
-	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
-	if n != 0 || sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
-	}
+	err := sink.fails(t, events[10:])
 	oneLine(t, err, "no answer within 300ms", "the broker is stuck")
 	if err := c.MoveTopicPartition(DefaultTopic, 0, 1); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,8 @@ func TestStuckLeader(t *testing.T) {
 	c.stores(t, events)
 }
 
-// While a partition has no leader, deliveries fail for a reason that is given; then they go on.
+// While a partition has no leader, deliveries fail for a reason that is given; then they
+// go on.
 func TestNoLeader(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t)
@@ -109,14 +110,11 @@ func TestNoLeader(t *testing.T) {
 		for i := range m.Topics {
 			for j := range m.Topics[i].Partitions {
 				p := &m.Topics[i].Partitions[j]
-				p.Leader, p.ErrorCode = -1, int16(codeLeaderNotAvailable)
+				p.Leader, p.ErrorCode = -1, int16(client.CodeLeaderNotAvailable)
 			}
 		}
 	})
-	n, err := sinktest.Prefix(t.Context(), sink, events[10:])
-	if n != 0 || sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 0 and a transient error", n, err)
-	}
+	err := sink.fails(t, events[10:])
 	oneLine(t, err, "partition 0 of virt.events", "LEADER_NOT_AVAILABLE", "election")
 	if got := len(tape.batches()); got != 1 {
 		t.Errorf("%d batches were sent, want 1: nobody leads", got)
@@ -127,8 +125,8 @@ func TestNoLeader(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A request that is delayed past its time limit and carried out after what was sent in its place, and after what was sent
-// behind it, changes nothing.
+// A request that is delayed past its time limit changes nothing when it is carried out
+// after its own repetition, and after the next batch.
 func TestZombie(t *testing.T) {
 	c := single(t)
 	tape := c.record()
@@ -165,7 +163,7 @@ func TestZombie(t *testing.T) {
 	}
 }
 
-// An answer that says nothing of a partition is no acknowledgement.
+// An answer without a partition is no acknowledgement of its batch.
 func TestEmptyAnswer(t *testing.T) {
 	c := startCluster(t)
 	tape := c.record()
@@ -178,27 +176,31 @@ func TestEmptyAnswer(t *testing.T) {
 	c.stores(t, events)
 }
 
-// What is stored behind the first event that is not is remembered: it is not sent again, nor forgotten.
-func TestPrefix(t *testing.T) {
+// A partition that fails keeps its own events open, and no others. They are presented
+// again, also in small pieces, and nothing is sent twice.
+func TestOutcomesByPartition(t *testing.T) {
 	c := startCluster(t)
 	tape := c.record()
 	sink := c.watch(t)
 	events := sinktest.NewSource(2, 40).Take(400)
 	bad := at(&events[17], 6)
-	want := slices.IndexFunc(events, func(e schema.Event) bool { return at(&e, 6) == bad })
-	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
+	fault := c.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1,
+	})
+	rest := events
 	for range 3 {
-		n, err := sinktest.Prefix(t.Context(), sink, events)
-		if n != want || err == nil || sinktest.IsPermanent(err) {
-			t.Fatalf("Deliver = %d, %v, want %d and a transient error", n, err, want)
+		o := sink.try(t, rest)
+		for i := range rest {
+			if got, want := o.Open(i), at(&rest[i], 6) == bad; got != want {
+				t.Fatalf("event %d has no outcome: %t, want %t", i, got, want)
+			}
 		}
-		oneLine(t, err, fmt.Sprintf("partition %d", bad), "NOT_ENOUGH_REPLICAS", "start the missing brokers")
-		events = events[n:]
-		want = 0
+		rest = open(rest, o)
+		oneLine(t, o.Err, fmt.Sprintf("%d of", len(rest)), "events are not stored", fmt.Sprintf("partition %d", bad),
+			"NOT_ENOUGH_REPLICAS", "start the missing brokers")
 	}
 	fault.Remove()
-	// Presented in small pieces, as a caller may.
-	for rest := events; len(rest) > 0; rest = rest[min(3, len(rest)):] {
+	for ; len(rest) > 0; rest = rest[min(3, len(rest)):] {
 		sink.deliver(t, rest[:min(3, len(rest))])
 	}
 	records := map[int32]int{}
@@ -210,11 +212,33 @@ func TestPrefix(t *testing.T) {
 			t.Errorf("partition %d was sent %d records, want the %d that it has", p, records[int32(p)], len(stored))
 		}
 	}
-	if len(sink.producer.done) != 0 || len(sink.producer.left) != 0 {
-		t.Errorf("in the end %d events are remembered and %d batches kept, want none", len(sink.producer.done), len(sink.producer.left))
-	}
+	c.stores(t, events)
 	if n := sink.mayRepeat(); n != 0 {
 		t.Errorf("%d events may be stored twice, want 0", n)
+	}
+}
+
+// A caller that presents other events after a failure, against the contract, stops
+// nothing.
+func TestOtherEventsAfterFailure(t *testing.T) {
+	c := startCluster(t)
+	sink := c.watch(t)
+	source := sinktest.NewSource(2, 60)
+	const size = 120
+	fault := c.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{0}, Err: kerr.NotEnoughReplicas, Count: -1,
+	})
+	for range 8 {
+		if o := sink.try(t, source.Take(size)); o.Err == nil {
+			t.Fatal("Deliver returns nil while a partition fails")
+		}
+	}
+	fault.Remove()
+	last := source.Take(size)
+	sink.deliver(t, last)
+	sink.deliver(t, source.Take(size))
+	if r := sinktest.Check(last, c.events(t, DefaultTopic)); r.Lost+r.Duplicates+r.Inversions > 0 {
+		t.Errorf("the events of the first delivery that succeeded: %+v", r)
 	}
 }
 
@@ -224,13 +248,9 @@ func TestEnormousRecord(t *testing.T) {
 	tape := c.record()
 	sink := c.watch(t)
 	events := oneDomain(5)
-	events[2].Object.Name = strings.Repeat("x", maxRecord)
-	n, err := sinktest.Prefix(t.Context(), sink, events)
-	if n != 2 || !sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 2 and a permanent error", n, err)
-	}
+	events[2].Object.Name = strings.Repeat("x", 64<<20)
+	err := sink.refuses(t, events, 2)
 	oneLine(t, err, "larger than the 67108864 that are tried")
-	sink.deliver(t, events[3:])
 	c.stores(t, slices.Delete(events, 2, 3))
 	for _, b := range tape.batches() {
 		if len(b.wire) > 1<<20 {
@@ -239,8 +259,8 @@ func TestEnormousRecord(t *testing.T) {
 	}
 }
 
-// An event about a connection as a whole is sent when everything before it is acknowledged, and what is behind it
-// when it is.
+// An event about a connection as a whole is sent when everything before it is
+// acknowledged, and the later events when it is itself.
 func TestGapWaits(t *testing.T) {
 	c := startCluster(t)
 	tape := c.record()
@@ -249,17 +269,21 @@ func TestGapWaits(t *testing.T) {
 	events := slices.Concat(source.Take(40), []schema.Event{source.Gap(0)}, source.Take(40))
 	bad := at(&events[20], 6)
 	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{bad}, Err: kerr.NotEnoughReplicas, Count: -1})
-	if n, err := sinktest.Prefix(t.Context(), sink, events); n >= 40 || err == nil {
-		t.Fatalf("Deliver = %d, %v", n, err)
+	o := sink.try(t, events)
+	for i := range events {
+		if got, want := o.Open(i), i >= 40 || at(&events[i], 6) == bad; got != want {
+			t.Fatalf("event %d has no outcome: %t, want %t", i, got, want)
+		}
 	}
 	if stored := c.events(t, DefaultTopic); len(stored) >= 40 || sinktest.Check(events[:40], stored).Strange > 0 {
 		t.Errorf("%d events are stored, want none from the gap on", len(stored))
 	}
 	fault.Remove()
 	before := len(tape.batches())
-	sink.pump(t, events)
+	sink.pump(t, open(events, o))
 	c.stores(t, events)
-	// Now in the order of the requests: the rest of the first level, the gap, the second level.
+	// Now in the order of the requests: the rest of the first level, the gap, the second
+	// level.
 	var levels []int
 	for _, b := range tape.batches()[before:] {
 		gap := bytes.Contains(b.records(), []byte("connection.gap"))
@@ -279,7 +303,8 @@ func TestGapWaits(t *testing.T) {
 	}
 }
 
-// A small delivery waits until enough time has passed since the one before it; a large one does not.
+// A small delivery waits until enough time has passed since the last one; a large one
+// does not.
 func TestLinger(t *testing.T) {
 	c := single(t)
 	sink := c.watch(t, func(cfg *Config) { cfg.Linger = maxLinger })
@@ -289,7 +314,8 @@ func TestLinger(t *testing.T) {
 	sink.deliver(t, events[1:1+worthwhile])
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if n, err := sinktest.Prefix(ctx, sink, events[1+worthwhile:]); n != 0 || !errors.Is(err, context.DeadlineExceeded) {
+	n, err := sinktest.Prefix(ctx, sink, events[1+worthwhile:])
+	if n != 0 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Deliver = %d, %v, want 0 and the context's error", n, err)
 	}
 	sink.cfg.Linger = 100 * time.Millisecond

@@ -4,6 +4,9 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/virtcast/virtcast/sinks/kafka/client"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 )
 
 // metrics counts what happened, after it happened.
@@ -16,7 +19,21 @@ type metrics struct {
 	seconds    prometheus.Histogram
 }
 
-// newMetrics registers the sink's metrics; a nil Registerer means that nobody reads them.
+var _ producer.Observer = (*metrics)(nil)
+
+// Stored implements producer.Observer.
+func (m *metrics) Stored(records int) { m.delivered.Add(float64(records)) }
+
+// Answered implements producer.Observer.
+func (m *metrics) Answered() { m.requests.Inc() }
+
+// Failed implements producer.Observer.
+func (m *metrics) Failed(code client.Code) { m.errors.WithLabelValues(code.Name()).Inc() }
+
+// MayRepeat implements producer.Observer.
+func (m *metrics) MayRepeat(records int) { m.duplicates.Add(float64(records)) }
+
+// newMetrics registers the sink's metrics. With a nil Registerer, nobody reads them.
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		delivered: prometheus.NewCounter(prometheus.CounterOpts{
@@ -25,7 +42,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "virtcast_kafka_possible_duplicates_total",
-			Help: "Events that may be stored twice, with the same id, because the broker no longer accepted the producer id.",
+			Help: "Events that may be stored twice, with the same id, because the broker no longer accepted " +
+				"the producer id.",
 		}),
 		requests: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "virtcast_kafka_produce_requests_total",
@@ -41,7 +59,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "virtcast_kafka_deliver_seconds",
-			Help:    "Time from the beginning of a delivery to the acknowledgement of its last event.",
+			Help:    "Time from the beginning of a delivery until its last event has an outcome.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 15),
 		}),
 	}

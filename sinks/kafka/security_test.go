@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/virtcast/virtcast/e2e/lab"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
@@ -19,8 +20,8 @@ import (
 type accessCase struct {
 	name   string
 	config Config // Topic is "s" unless it says otherwise; Brokers are the cluster's
-	// connects is set when Connect succeeds, and delivers when Deliver does too. hints are what the error of the one
-	// that fails says.
+	// connects is set when Connect succeeds, and delivers when Deliver does too. hints
+	// are what the error of the one that fails says.
 	connects, delivers bool
 	hints              []string
 }
@@ -38,7 +39,7 @@ func (a accessCase) run(t *testing.T, brokers []string) {
 		cfg.ConnectTimeout = 10 * time.Second
 	}
 	sink := newSink(t, cfg)
-	_, err := sink.Connect(t.Context())
+	err := sink.Connect(t.Context())
 	if a.connects != (err == nil) {
 		t.Fatalf("Connect: %v, want success: %t", err, a.connects)
 	}
@@ -66,7 +67,8 @@ func login(m Mechanism, user, password string) SASLConfig {
 	return SASLConfig{Mechanism: m, Username: user, Password: password}
 }
 
-// Who may log in with a password, over TLS, and what rights they need. Every refusal is one line that names its cure, at the start.
+// Who may log in with a password, over TLS, and what rights they need. Every refusal is
+// one line that names its cure, at the start.
 func TestLogin(t *testing.T) {
 	pki := lab.NewPKI(t)
 	c := lab.Kafka(t, lab.KafkaOptions{PKI: pki, ACLs: true, Users: map[string]string{"joe": "secret", "jim": "secret", "ann": "secret", "bob": "secret"}})
@@ -106,8 +108,8 @@ func TestLogin(t *testing.T) {
 		{"no password", Config{TLS: ca}, false, false, []string{"the listener may want a login: set sasl"}},
 		{"wrong authority", Config{TLS: wrongCA, SASL: joe}, false, false, []string{"tls handshake", "unknown authority", "set tls.ca to the PEM file of the authority that signed the brokers' certificates"}},
 		{"the system's authorities", Config{TLS: &TLSConfig{}, SASL: joe}, false, false, []string{"unknown authority", "set tls.ca"}},
-		{"no such file", Config{TLS: &TLSConfig{CA: "/absent/ca.pem"}, SASL: joe}, false, false, []string{"tls.ca", "/absent/ca.pem", "no such file", "check the path, its permissions and what is in the file"}},
-		{"no certificate in the file", Config{TLS: &TLSConfig{CA: noPEM}, SASL: joe}, false, false, []string{"tls.ca", "no certificate in PEM form", "check the path"}},
+		{"no such file", Config{TLS: &TLSConfig{CA: "/absent/ca.pem"}, SASL: joe}, false, false, []string{"tls.ca", "/absent/ca.pem", "no such file", "check the path"}},
+		{"no certificate in the file", Config{TLS: &TLSConfig{CA: noPEM}, SASL: joe}, false, false, []string{"tls.ca", "holds no certificate in PEM form", "BEGIN CERTIFICATE"}},
 		{"no TLS", Config{SASL: joe}, false, false, []string{"no answer of a Kafka broker", "not that of a Kafka listener without TLS: add tls: {}, or correct brokers"}},
 		{"TLS to a listener without", Config{Brokers: c.Internal(), TLS: ca, SASL: joe}, false, false, []string{"tls handshake", "the listener does not speak TLS", "remove tls, or use the port of a TLS listener"}},
 		{"password to a listener without", Config{Brokers: c.Internal(), SASL: joe}, false, false, []string{"ILLEGAL_SASL_STATE", "remove sasl, or use the port of a listener with a login"}},
@@ -120,7 +122,9 @@ func TestLogin(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, c.Bootstrap()) })
 	}
 	t.Run("advice without the right to read settings", func(t *testing.T) {
-		fit, err := newSink(t, Config{Brokers: c.Bootstrap(), Topic: "s", TLS: ca, SASL: joe}).Connect(t.Context())
+		sink := newSink(t, Config{Brokers: c.Bootstrap(), Topic: "s", TLS: ca, SASL: joe})
+		err := sink.Connect(t.Context())
+		fit := sink.Fit()
 		if err != nil || len(fit.Advice) != 1 || fit.Cleanup != "" {
 			t.Fatalf("Connect = %+v, %v, want one advice", fit, err)
 		}
@@ -149,7 +153,7 @@ func TestClientCertificates(t *testing.T) {
 		{"none", Config{TLS: none}, false, false, []string{hint}},
 		{"expired", Config{TLS: files(pki.Expired)}, false, false, []string{hint}},
 		{"of another authority", Config{TLS: files(pki.OtherCA)}, false, false, []string{hint}},
-		{"files swapped", Config{TLS: swapped}, false, false, []string{"tls.cert and tls.key", "check the path, its permissions and what is in the file"}},
+		{"files swapped", Config{TLS: swapped}, false, false, []string{"tls.cert", "holds no certificate in PEM form", "write the path of a file that has BEGIN CERTIFICATE in it"}},
 		{"password where there is none", Config{TLS: files(pki.Good), SASL: login(MechanismPlain, "joe", "secret")}, false, false, []string{"ILLEGAL_SASL_STATE", "remove sasl, or use the port of a listener with a login"}},
 		{"no TLS", Config{}, false, false, []string{"add tls: {}"}},
 	} {
@@ -191,7 +195,7 @@ func TestWrongMechanism(t *testing.T) {
 			return nil, nil, false
 		}
 		response := r.ResponseKind().(*kmsg.SASLHandshakeResponse)
-		response.ErrorCode, response.SupportedMechanisms = int16(codeUnsupportedMechanism), []string{"PLAIN", "OAUTHBEARER"}
+		response.ErrorCode, response.SupportedMechanisms = int16(client.Code(33)), []string{"PLAIN", "OAUTHBEARER"}
 		return response, nil, true
 	})
 	for _, test := range []accessCase{

@@ -18,6 +18,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
+	"github.com/virtcast/virtcast/sinks/kafka/producer"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
@@ -27,15 +29,27 @@ type sent struct {
 	wire      []byte
 }
 
-func (s sent) producer() producerID {
-	return producerID{int64(binary.BigEndian.Uint64(s.wire[atProducerID:])), int16(binary.BigEndian.Uint16(s.wire[atEpoch:]))}
+// Where the fields of a record batch are, in bytes from its beginning.
+const (
+	atProducerID   = 43
+	atEpoch        = 51
+	atBaseSequence = 53
+	atCount        = 57
+	atRecords      = 61
+)
+
+func (s sent) producer() client.ProducerID {
+	return client.ProducerID{
+		ID:    int64(binary.BigEndian.Uint64(s.wire[atProducerID:])),
+		Epoch: int16(binary.BigEndian.Uint16(s.wire[atEpoch:])),
+	}
 }
 
 func (s sent) sequence() int32 { return int32(binary.BigEndian.Uint32(s.wire[atBaseSequence:])) }
 func (s sent) count() int      { return int(binary.BigEndian.Uint32(s.wire[atCount:])) }
 
 // records returns the bytes that do not depend on the producer.
-func (s sent) records() []byte { return s.wire[batchHeader:] }
+func (s sent) records() []byte { return s.wire[atRecords:] }
 
 // tape records what a cluster is sent, and answers in its place.
 type tape struct {
@@ -43,8 +57,8 @@ type tape struct {
 
 	mu    sync.Mutex
 	sent  []sent
-	reply func(s sent) (code, bool) // nil, or false: the cluster answers itself
-	empty int                       // how many requests are answered with nothing
+	reply func(s sent) (client.Code, bool) // nil, or false: the cluster answers itself
+	empty int                              // how many requests are answered with nothing
 }
 
 // record begins to record the produce requests to a cluster.
@@ -89,15 +103,15 @@ func (t *tape) produce(r kmsg.Request) (kmsg.Response, error, bool) { //nolint:r
 }
 
 // answer sets what the cluster answers from now on; nil is the truth.
-func (t *tape) answer(reply func(s sent) (code, bool)) {
+func (t *tape) answer(reply func(s sent) (client.Code, bool)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reply = reply
 }
 
 // fail makes the next n batches be answered with c, without being stored.
-func (t *tape) fail(c code, n int) {
-	t.answer(func(sent) (code, bool) {
+func (t *tape) fail(c client.Code, n int) {
+	t.answer(func(sent) (client.Code, bool) {
 		n--
 		return c, n >= 0
 	})
@@ -133,19 +147,63 @@ func watchSink(t testing.TB, cfg Config) watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close(t.Context()) })
+	t.Cleanup(func() { _ = s.Close() })
 	return watched{s, registry}
 }
 
 // mayRepeat is the value of the metric of events that may be stored twice.
 func (w watched) mayRepeat() int { return int(testutil.ToFloat64(w.metrics.duplicates)) }
 
+// try delivers events once, and holds the contract.
+func (w watched) try(t testing.TB, events []schema.Event) *sinktest.Outcomes {
+	t.Helper()
+	o, err := sinktest.Deliver(t.Context(), w.Sink, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // deliver delivers all events, and fails the test if that does not succeed at once.
 func (w watched) deliver(t testing.TB, events []schema.Event) {
 	t.Helper()
-	if n, err := sinktest.Prefix(t.Context(), w, events); n != len(events) || err != nil {
-		t.Fatalf("Deliver of %d events = %d, %v", len(events), n, err)
+	o := w.try(t, events)
+	if acknowledged, _, _ := o.Count(); acknowledged != len(events) {
+		t.Fatalf("Deliver acknowledged %d of %d events: %v", acknowledged, len(events), o.Err)
 	}
+}
+
+// fails delivers events of which none may have an outcome, and returns why.
+func (w watched) fails(t testing.TB, events []schema.Event) error {
+	t.Helper()
+	o := w.try(t, events)
+	if _, _, open := o.Count(); open != len(events) {
+		t.Fatalf("%d of %d events have no outcome (%v), want all", open, len(events), o.Err)
+	}
+	return o.Err
+}
+
+// refuses delivers events of which those with these indexes must be refused, and all
+// others stored. It returns why the first was.
+func (w watched) refuses(t testing.TB, events []schema.Event, indexes ...int) error {
+	t.Helper()
+	o := w.try(t, events)
+	for i := range events {
+		if refused := o.Refused[i] != nil; o.Open(i) || refused != slices.Contains(indexes, i) {
+			t.Fatalf("event %d: no outcome %t, refused %v, reason %v; want %v refused", i, o.Open(i), o.Refused[i], o.Err, indexes)
+		}
+	}
+	return o.Refused[indexes[0]]
+}
+
+// open returns the events without an outcome.
+func open(events []schema.Event, o *sinktest.Outcomes) (without []schema.Event) {
+	for i := range events {
+		if o.Open(i) {
+			without = append(without, events[i])
+		}
+	}
+	return without
 }
 
 // pump delivers all events as the bridge does.
@@ -176,7 +234,7 @@ func isPoison(s sent) bool { return bytes.Contains(s.records(), []byte("poison")
 
 // at returns the partition of an event's domain.
 func at(e *schema.Event, partitions int) int32 {
-	return int32(partitionOf(appendKey(nil, e), partitions))
+	return int32(producer.PartitionOf(appendKey(nil, e), partitions))
 }
 
 // oneLine holds that an error is one line that contains all of these.
@@ -201,16 +259,27 @@ func single(t testing.TB) *testCluster {
 	return startCluster(t, kfake.NumBrokers(1), kfake.SeedTopics(1, DefaultTopic))
 }
 
-// answerMetadata makes the cluster, or only some of its brokers, give the answers about topics that it gives now, with changes, until stop.
+// codes are the known codes with one of these verdicts.
+func codes(of ...client.Verdict) (found []client.Code) {
+	for _, c := range client.Codes() {
+		if slices.Contains(of, c.Verdict()) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// answerMetadata makes the cluster, or only some of its brokers, go on with the answers
+// about topics that it gives now, with changes, until stop.
 func (c *testCluster) answerMetadata(t testing.TB, change func(*kmsg.MetadataResponse), brokers ...int32) (stop func()) {
 	t.Helper()
 	// A control cannot ask the cluster that it holds up.
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), client)
+	defer asker.Close()
+	answer, err := kmsg.NewPtrMetadataRequest().RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}

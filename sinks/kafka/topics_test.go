@@ -12,12 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/virtcast/virtcast/schema"
+	"github.com/virtcast/virtcast/sinks/kafka/client"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// A topic that is deleted and made anew, with as many partitions or others, takes what comes then. What was under way is
-// stored in the new one.
-func TestTopicMadeAnew(t *testing.T) {
+// A topic that is deleted and created again, with as many partitions or others, takes the
+// events from then on. Events without an outcome are stored in the new topic.
+func TestTopicRecreated(t *testing.T) {
 	for _, partitions := range []int32{6, 2, 9} {
 		t.Run(fmt.Sprint(partitions), func(t *testing.T) {
 			c := startCluster(t)
@@ -26,17 +27,12 @@ func TestTopicMadeAnew(t *testing.T) {
 			sink.deliver(t, source.Take(200))
 			fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
 			events := source.Take(200)
-			if n, err := sinktest.Prefix(t.Context(), sink, events); n != 0 || err == nil {
-				t.Fatalf("Deliver = %d, %v", n, err)
-			}
+			_ = sink.fails(t, events)
 			if err := c.DeleteTopic(DefaultTopic); err != nil {
 				t.Fatal(err)
 			}
 			fault.Remove()
-			n, err := sinktest.Prefix(t.Context(), sink, events)
-			if n != 0 || sinktest.IsPermanent(err) {
-				t.Fatalf("Deliver without a topic = %d, %v, want 0 and a transient error", n, err)
-			}
+			err := sink.fails(t, events)
 			oneLine(t, err, "virt.events", "UNKNOWN_TOPIC_OR_PARTITION", "create the topic")
 			if err := c.CreateTopic(DefaultTopic, partitions, nil); err != nil {
 				t.Fatal(err)
@@ -45,15 +41,16 @@ func TestTopicMadeAnew(t *testing.T) {
 			events = append(events, source.Take(200)...)
 			sink.deliver(t, events[200:])
 			c.stores(t, events)
-			if got := len(sink.cluster.topics[DefaultTopic].partitions); got != int(partitions) {
-				t.Errorf("the sink knows %d partitions, want %d", got, partitions)
+			known, err := sink.cluster.Open(t.Context(), DefaultTopic)
+			if err != nil || len(known.Leaders) != int(partitions) {
+				t.Errorf("the sink knows %v, %v; want %d partitions", known, err, partitions)
 			}
 		})
 	}
 }
 
-// Where the configuration makes topics, one that is deleted meanwhile is made again.
-func TestTopicIsMadeAgain(t *testing.T) {
+// Where the configuration creates topics, one that is deleted meanwhile is created again.
+func TestTopicIsCreatedAgain(t *testing.T) {
 	c := startCluster(t)
 	sink := c.watch(t, func(cfg *Config) { cfg.Create = &CreateConfig{Partitions: 6} })
 	source := sinktest.NewSource(1, 20)
@@ -66,8 +63,8 @@ func TestTopicIsMadeAgain(t *testing.T) {
 	c.stores(t, events)
 }
 
-// A broker that has been away while partitions were added is not believed at once: what is under way to them stays in order
-// and is stored once.
+// A broker that has been away while partitions were added is not believed at once: events
+// that are under way to them stay in order and are stored once.
 func TestStaleMetadata(t *testing.T) {
 	c := startCluster(t)
 	sink := c.watch(t)
@@ -82,13 +79,10 @@ func TestStaleMetadata(t *testing.T) {
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend}) // stored, in truth
 	events := source.Take(200)
 	all = append(all, events...)
-	n, err := sinktest.Prefix(t.Context(), sink, events)
-	if n == len(events) || sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want a transient error", n, err)
-	}
-	oneLine(t, err, "3 of 6 partitions are known")
+	o := sink.try(t, events)
+	oneLine(t, o.Err, "3 of 6 partitions are known")
 	restore()
-	sink.pump(t, events[n:])
+	sink.pump(t, open(events, o))
 	c.stores(t, all)
 	if n := sink.mayRepeat(); n != 0 {
 		t.Errorf("%d events may be stored twice, want 0", n)
@@ -102,7 +96,7 @@ func TestPartitionsAdded(t *testing.T) {
 	source := sinktest.NewSource(1, 60)
 	sink.deliver(t, source.Take(300))
 	addPartitions(t, c.ListenAddrs(), DefaultTopic, 12)
-	sink.cluster.refreshed = time.Now().Add(-2 * metadataAge)
+	sink.cluster.Distrust() // as after a minute
 	sink.deliver(t, source.Take(300))
 	records := c.records(t, DefaultTopic)
 	stored := 0
@@ -119,17 +113,17 @@ func TestPartitionsAdded(t *testing.T) {
 
 func addPartitions(t testing.TB, brokers []string, topic string, n int32) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	asker, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
+	defer asker.Close()
 	request := kmsg.NewPtrCreatePartitionsRequest()
 	rt := kmsg.NewCreatePartitionsRequestTopic()
 	rt.Topic, rt.Count = topic, n
 	request.Topics = append(request.Topics, rt)
 	request.TimeoutMillis = 5000
-	answer, err := request.RequestWith(t.Context(), client)
+	answer, err := request.RequestWith(t.Context(), asker)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +132,7 @@ func addPartitions(t testing.TB, brokers []string, topic string, n int32) {
 	}
 }
 
-// Events before the first whose topic is missing are delivered.
+// A topic that is missing keeps its own events open, and no others.
 func TestOneOfTheTopicsIsMissing(t *testing.T) {
 	c := startCluster(t, kfake.SeedTopics(2, "virt.kvm00"))
 	sink := c.watch(t, func(cfg *Config) { cfg.Topic = "virt.{connection}" })
@@ -149,14 +143,15 @@ func TestOneOfTheTopicsIsMissing(t *testing.T) {
 		}
 		return 1
 	})
-	first := slices.IndexFunc(events, func(e schema.Event) bool { return e.Connection.Name == "kvm01" })
 	for range 2 {
-		n, err := sinktest.Prefix(t.Context(), sink, events)
-		if n != first {
-			t.Fatalf("Deliver = %d, %v, want %d", n, err, first)
+		o := sink.try(t, events)
+		for i := range events {
+			if got, want := o.Open(i), events[i].Connection.Name == "kvm01"; got != want {
+				t.Fatalf("event %d of %s has no outcome: %t, want %t", i, events[i].Connection.Name, got, want)
+			}
 		}
-		oneLine(t, err, "topic virt.kvm01", "UNKNOWN_TOPIC_OR_PARTITION", "create the topic, or add create: {partitions: 12}")
-		events, first = events[n:], 0
+		oneLine(t, o.Err, "topic virt.kvm01", "UNKNOWN_TOPIC_OR_PARTITION", "create the topic, or add create: {partitions: 12}")
+		events = open(events, o)
 	}
 	if err := c.CreateTopic("virt.kvm01", 2, nil); err != nil {
 		t.Fatal(err)
@@ -177,12 +172,8 @@ func TestLimitIsForgotten(t *testing.T) {
 	source := sinktest.NewSource(1, 1)
 	events := source.Take(300)
 	poison(events, 100)
-	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, isPoison(s) })
-	n, err := sinktest.Prefix(t.Context(), sink, events)
-	if n != 100 || !sinktest.IsPermanent(err) {
-		t.Fatalf("Deliver = %d, %v, want 100 and a permanent error", n, err)
-	}
-	sink.deliver(t, events[101:])
+	tape.answer(func(s sent) (client.Code, bool) { return client.CodeMessageTooLarge, isPoison(s) })
+	_ = sink.refuses(t, events, 100)
 	before := len(tape.batches())
 	sink.deliver(t, source.Take(300))
 	if got := len(tape.batches()) - before; got != 1 {
@@ -190,13 +181,13 @@ func TestLimitIsForgotten(t *testing.T) {
 	}
 }
 
-// A limit that nobody told of is learned.
+// A limit that is not among the topic's settings is learned.
 func TestLimitIsLearned(t *testing.T) {
 	c := single(t)
 	tape := c.record()
 	sink := c.watch(t)
 	source := sinktest.NewSource(1, 1)
-	tape.answer(func(s sent) (code, bool) { return codeMessageTooLarge, len(s.wire) > 20_000 })
+	tape.answer(func(s sent) (client.Code, bool) { return client.CodeMessageTooLarge, len(s.wire) > 20_000 })
 	events := source.Take(300)
 	sink.deliver(t, events)
 	before := len(tape.batches())

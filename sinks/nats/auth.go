@@ -1,11 +1,8 @@
 package nats
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -13,14 +10,14 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"github.com/virtcast/virtcast/internal/tlsfiles"
 )
 
-// errCredentials is in the error when a credentials file cannot be used.
-var errCredentials = errors.New("credentials")
-
-// authOptions returns how to log in and how to verify the server. Files are read now, so that
-// each connection uses what they hold then.
-func authOptions(cfg Config) ([]natsgo.Option, error) {
+// authOptions returns how to log in and how to verify the server. Files are read now, so
+// that each connection uses what they hold then. Where the client library connects again
+// by itself, it reads certificates and authorities again, too.
+func authOptions(cfg Config, files *tlsfiles.Files) ([]natsgo.Option, error) {
 	var options []natsgo.Option
 	switch {
 	case cfg.Username != "":
@@ -30,8 +27,7 @@ func authOptions(cfg Config) ([]natsgo.Option, error) {
 	case cfg.NKey != "":
 		option, err := natsgo.NkeyOptionFromSeed(cfg.NKey)
 		if err != nil {
-			return nil, fmt.Errorf("nkey file %s: %w; write the path of a file with a user seed (SU…)",
-				cfg.NKey, errors.Join(errCredentials, err))
+			return nil, &Error{Op: "nkey file " + cfg.NKey, Hint: "write the path of a file with a user seed (SU…)", Err: err}
 		}
 		options = append(options, option)
 	case cfg.Creds != "":
@@ -44,11 +40,15 @@ func authOptions(cfg Config) ([]natsgo.Option, error) {
 	if cfg.TLS == (TLSConfig{}) && !strings.Contains(cfg.URL, "tls://") && !strings.Contains(cfg.URL, "wss://") {
 		return options, nil // Should the server want TLS, the system's authorities are used.
 	}
-	t, err := cfg.TLS.load()
+	t, err := files.Client("")
 	if err != nil {
 		return nil, err
 	}
-	return append(options, natsgo.Secure(t)), nil
+	options = append(options, natsgo.Secure(t))
+	if cfg.TLS.CA != "" {
+		options = append(options, natsgo.ClientTLSConfig(nil, files.Roots))
+	}
+	return options, nil
 }
 
 func credsOption(path string) (natsgo.Option, error) {
@@ -68,11 +68,11 @@ func credsOption(path string) (natsgo.Option, error) {
 			err = seedErr
 		}
 	}
-	return nil, fmt.Errorf("creds file %s: %w: %w; write the path of a file made by nsc generate creds", path, errCredentials, err)
+	return nil, &Error{Op: "creds file " + path, Hint: "write the path of a file made by nsc generate creds", Err: err}
 }
 
-// credsExpiry returns when the JWT in a .creds file expires; zero for never and for a file that
-// cannot be read.
+// credsExpiry returns when the JWT in a .creds file expires: the zero time for never, and
+// for a file that cannot be read.
 func credsExpiry(path string) time.Time {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -93,30 +93,4 @@ func credsExpiry(path string) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(expiry.Seconds, 0)
-}
-
-// load reads the files of a TLS configuration.
-func (t TLSConfig) load() (*tls.Config, error) {
-	c := &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: t.Insecure, //nolint:gosec // The user asks for it by name.
-	}
-	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca %s: %w: no certificate in PEM form", t.CA, errCredentials)
-		}
-	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert and tls.key: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
 }

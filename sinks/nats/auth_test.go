@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -85,7 +84,8 @@ func (a *authority) issue(t *testing.T, host string, notAfter time.Time) (cert, 
 		writeFile(t, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}))
 }
 
-// serverTLS is the TLS configuration of a server; with clients, it wants their certificates.
+// serverTLS is the TLS configuration of a server; with clients, it wants their
+// certificates.
 func (a *authority) serverTLS(t *testing.T, host string, notAfter time.Time, clients bool) *tls.Config {
 	t.Helper()
 	pair := must[tls.Certificate](t)(tls.LoadX509KeyPair(a.issue(t, host, notAfter)))
@@ -194,7 +194,7 @@ func TestLogin(t *testing.T) {
 		{"creds", op.options, Config{Creds: op.creds(t, time.Time{})}, ""},
 		{"expired creds", op.options, Config{Creds: op.creds(t, past)}, "Authorization Violation; the credentials expired at "},
 		{"creds of another operator", op.options, Config{Creds: otherOp.creds(t, later)}, "Authorization Violation; check that creds belongs to an account and operator that the server knows"},
-		{"creds file missing", op.options, Config{Creds: missingFile}, "missing: no such file or directory; check the path and its permissions"},
+		{"creds file missing", op.options, Config{Creds: missingFile}, "missing: no such file or directory; check the path"},
 		{"creds file without a JWT", op.options, Config{Creds: noPEM}, "write the path of a file made by nsc generate creds"},
 		{"tls", withTLS("127.0.0.1", later, false), Config{TLS: TLSConfig{CA: a.ca}}, ""},
 		{"tls, insecure", withTLS("other.example.com", past, false), Config{TLS: TLSConfig{Insecure: true}}, ""},
@@ -208,7 +208,7 @@ func TestLogin(t *testing.T) {
 		{"client certificate", withTLS("127.0.0.1", later, true), Config{TLS: TLSConfig{CA: a.ca, Cert: clientCert, Key: clientKey}}, ""},
 		{"no client certificate", withTLS("127.0.0.1", later, true), Config{TLS: TLSConfig{CA: a.ca}}, "; set tls.cert and tls.key to a client certificate that the server's authority signed"},
 		{"foreign client certificate", withTLS("127.0.0.1", later, true), Config{TLS: TLSConfig{CA: a.ca, Cert: otherCert, Key: otherKey}}, "; set tls.cert and tls.key to a client certificate that the server's authority signed"},
-		{"wrong key", plain, Config{TLS: TLSConfig{Cert: clientCert, Key: otherKey}}, "tls.cert and tls.key: "},
+		{"wrong key", plain, Config{TLS: TLSConfig{Cert: clientCert, Key: otherKey}}, "tls.key: "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestLogin(t *testing.T) {
 			tt.cfg.Create = true
 			sink := newSink(t, tt.cfg)
 			defer func() {
-				if err := sink.Close(t.Context()); err != nil {
+				if err := sink.Close(); err != nil {
 					t.Error(err)
 				}
 			}()
@@ -239,6 +239,54 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestRotation: the next connection uses what the files hold then.
+func TestRotation(t *testing.T) {
+	ours, next := newAuthority(t), newAuthority(t)
+	later := time.Now().Add(time.Hour)
+	srv := startServer(t, func(o *server.Options) {
+		o.TLS, o.TLSVerify, o.TLSTimeout = true, true, 5
+		o.TLSConfig = next.serverTLS(t, "127.0.0.1", later, true)
+	})
+	cert, key := ours.issue(t, "virtcast", later)
+	sink := newSink(t, Config{URL: "nats://" + srv.Addr().String(), Create: true, TLS: TLSConfig{CA: ours.ca, Cert: cert, Key: key}})
+	defer closeSink(t, sink)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; set tls.ca to") {
+		t.Errorf("with the old authority: got %v, want that it is unknown", err)
+	}
+	replace := func(path, with string) {
+		t.Helper()
+		if err := os.Rename(with, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(ours.ca, next.ca)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; set tls.cert and tls.key to") {
+		t.Errorf("with the old client certificate: got %v, want that the server refuses it", err)
+	}
+	newCert, newKey := next.issue(t, "virtcast", later)
+	replace(cert, newCert)
+	replace(key, newKey)
+	if err := sink.Connect(t.Context()); err != nil {
+		t.Errorf("with both replaced: %v", err)
+	}
+}
+
+// TestExpiredCertificate: the server's alert rarely tells that the client's certificate has
+// expired; the error does.
+func TestExpiredCertificate(t *testing.T) {
+	a := newAuthority(t)
+	srv := startServer(t, func(o *server.Options) {
+		o.TLS, o.TLSVerify, o.TLSTimeout = true, true, 5
+		o.TLSConfig = a.serverTLS(t, "127.0.0.1", time.Now().Add(time.Hour), true)
+	})
+	cert, key := a.issue(t, "virtcast", time.Now().Add(-time.Hour))
+	sink := newSink(t, Config{URL: "nats://" + srv.Addr().String(), TLS: TLSConfig{CA: a.ca, Cert: cert, Key: key}})
+	defer closeSink(t, sink)
+	if err := sink.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "; the certificate in tls.cert expired at ") {
+		t.Errorf("got %v, want when the certificate expired", err)
+	}
+}
+
 func TestConnectToNobody(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -249,7 +297,7 @@ func TestConnectToNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	sink := newSink(t, Config{URL: "nats://user:secret@" + addr})
-	_, err = sink.Connect(context.Background())
+	err = sink.Connect(t.Context())
 	const want = "connection refused; start the server, or correct url"
 	if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Connect = %v, want an error with %q and without the password", err, want)

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
-
-	"github.com/virtcast/virtcast/schema"
 )
 
 // A batch asks for an acknowledgement every batchFlow messages, and stops sending when
@@ -30,67 +28,95 @@ const (
 	opPing      = ".4.$FI"
 )
 
-// pingAfter is how long nothing may be heard of a batch before the server is asked; an
+// pingAfter is how long a batch may get no answer before the server is asked: an
 // acknowledgement can be lost when the stream's leader changes.
 const pingAfter = time.Second
 
-// batch is one ordered batch: the stream stores a prefix of it, whatever happens.
+// batch is one ordered batch: the stream stores a prefix of it, whatever fails. The
+// memory is reused.
 type batch struct {
 	link   *link
 	prefix string // of its reply subjects, up to the sequence
-	// sent, acked count messages of the batch: acked ones are stored.
-	sent, acked uint64
-	window      uint64
-	// ended is set when the server has ended the batch; err is why, if it did so by itself.
+	// events are the indexes of the messages in the round, in order.
+	events []int32
+	// sent and acked count messages of the batch. Acked ones are stored; the events of
+	// the first reported ones have their outcome.
+	sent, acked, reported uint64
+	window                uint64
+	// ended is set when the server has ended the batch; err is why, if it did so by
+	// itself.
 	ended bool
 	err   error
 }
 
-// deliverBatch publishes events as one batch. sent is how many of the events, counted from the first,
-// may be under way. When a message is refused by the server, all later ones are;
-// which one is then found by sending in lanes.
-func (s *Sink) deliverBatch(ctx context.Context, l *link, events []schema.Event) (n, sent int, err error) {
-	b := &batch{
-		link: l, window: batchFlow * batchFlows,
+// deliverBatch publishes the events of the round as one batch. When it returns, what is
+// stored is acknowledged. ended is set when the server has ended the batch, so that
+// nothing of it can be stored later. When the server refuses a message, it refuses all
+// later ones of the batch, too.
+func (s *Sink) deliverBatch(ctx context.Context, l *link) (ended bool, err error) {
+	b, r := &s.batch, &s.round
+	*b = batch{
+		link: l, events: b.events[:0], window: batchFlow * batchFlows,
 		prefix: l.replyPrefix() + strconv.Itoa(batchFlow) + ".fail.",
 	}
-	var tooLarge error
+	l.unanswered = true
+	err = s.sendBatch(ctx, b, r)
+	s.report(b)
+	l.unanswered = b.sent > 0 && !b.ended
+	if err == nil && b.reported == uint64(len(b.events)) {
+		return b.ended, nil
+	}
+	return b.ended, b.failure(err, len(b.events))
+}
+
+// sendBatch publishes until everything is acknowledged or the batch has ended.
+func (s *Sink) sendBatch(ctx context.Context, b *batch, r *round) error {
 	var subject string
-	for i := range events {
-		var m *natsgo.Msg
-		if m, tooLarge = s.encode(l, &events[i]); tooLarge != nil {
-			break
+	committed := false
+	for i := range r.events {
+		m, err := s.encode(b.link, &r.events[i])
+		if err != nil {
+			r.refuse(i, err)
+			continue
 		}
 		subject = m.Subject
 		op := opAppend
 		switch {
-		case i == len(events)-1:
-			op = opCommit
-		case i == 0:
+		case b.sent == 0:
 			op = opStart
+		case i == len(r.events)-1:
+			op, committed = opCommit, true
 		}
-		if err = b.publish(ctx, m, op); err == nil && op != opCommit {
-			err = b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return b.sent-b.acked < b.window })
+		b.events = append(b.events, int32(i))
+		if err := b.publish(ctx, m, op); err != nil || committed {
+			if err != nil {
+				return err
+			}
+			break
 		}
+		err = b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return b.sent-b.acked < b.window })
 		if err != nil || b.ended {
-			return int(b.acked), int(b.sent), b.failure(err, len(events))
+			return err
 		}
+		s.report(b)
 	}
 	if b.sent == 0 {
-		return 0, 0, tooLarge
+		return nil
 	}
-	want := b.sent
-	if tooLarge != nil {
-		err = b.publish(ctx, &natsgo.Msg{Subject: subject}, opCommitEnd)
+	if !committed {
+		if err := b.publish(ctx, &natsgo.Msg{Subject: subject}, opCommitEnd); err != nil {
+			return err
+		}
 		b.sent--
 	}
-	if err == nil {
-		err = b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return false })
+	return b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return false })
+}
+
+// report acknowledges the events that are stored.
+func (s *Sink) report(b *batch) {
+	for ; b.reported < min(b.acked, uint64(len(b.events))); b.reported++ {
+		s.round.acknowledge(int(b.events[b.reported]))
 	}
-	if err != nil || b.acked < want {
-		return int(b.acked), int(b.sent), b.failure(err, len(events))
-	}
-	return int(want), int(want), tooLarge
 }
 
 // publish sends the next message of the batch.
@@ -103,8 +129,9 @@ func (b *batch) publish(ctx context.Context, m *natsgo.Msg, op string) error {
 	return nil
 }
 
-// wait reads the answers that are there, and then more of them until enough or the end of the batch. It asks the
-// server when it hears nothing, and gives up after timeout without progress.
+// wait reads the answers that have arrived, and then more of them until enough returns
+// true or the batch ends. It asks the server when no answer comes, and fails after
+// timeout without progress.
 func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration, enough func() bool) error {
 	for len(b.link.replies) > 0 && !b.ended {
 		b.handle(<-b.link.replies)
@@ -127,7 +154,8 @@ func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration,
 				deadline = time.Now().Add(timeout)
 			}
 		case time.Now().After(deadline):
-			return fmt.Errorf("%w: %d of %d messages of a batch are, the limit is %s", errAckTimeout, b.acked, b.sent, timeout)
+			return fmt.Errorf("%w: %d of %d messages of a batch have one, the limit is %s",
+				errAckTimeout, b.acked, b.sent, timeout)
 		default:
 			err := b.link.nc.PublishRequest(subject, b.prefix+strconv.FormatUint(b.sent, 10)+opPing, nil)
 			if err != nil {
@@ -138,7 +166,7 @@ func (b *batch) wait(ctx context.Context, subject string, timeout time.Duration,
 	return nil
 }
 
-// handle takes in an answer. It reports whether it was one to this batch.
+// handle handles an answer. It reports whether it was one to this batch.
 func (b *batch) handle(m *natsgo.Msg) bool {
 	if !strings.HasPrefix(m.Subject, b.prefix) {
 		return false

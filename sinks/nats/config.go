@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/virtcast/virtcast/internal/field"
+	"github.com/virtcast/virtcast/internal/tlsfiles"
 )
 
 // Mode is how events are published.
@@ -16,8 +17,8 @@ type Mode string
 const (
 	// ModeJetStream stores events in a stream; each is acknowledged. The default.
 	ModeJetStream Mode = "jetstream"
-	// ModeCore publishes to whoever is subscribed, at most once per subscriber
-	// in the sense of NATS: who is not connected at that moment misses the event.
+	// ModeCore publishes to the clients that are subscribed at that moment, each at most
+	// once. A client that is not connected then misses the event.
 	ModeCore Mode = "core"
 )
 
@@ -26,7 +27,8 @@ type Content string
 
 // The content modes.
 const (
-	// ContentStructured puts the whole event into the payload, as JSON. The default, and the faster one.
+	// ContentStructured puts the whole event into the payload, as JSON. It is the
+	// default, and the faster one.
 	ContentStructured Content = "structured"
 	// ContentBinary puts the attributes into ce- headers and the data into the payload.
 	ContentBinary Content = "binary"
@@ -44,7 +46,8 @@ const (
 // Config is what a user writes about a NATS sink. A zero field means its default;
 // [Config.WithDefaults] fills them in.
 type Config struct {
-	// URL is one or more server URLs, separated by commas: nats://, tls://, ws:// or wss://. Required.
+	// URL is one or more server URLs, separated by commas: nats://, tls://, ws:// or
+	// wss://. Required.
 	URL string `yaml:"url"`
 	// Mode is jetstream (default) or core.
 	Mode Mode `yaml:"mode"`
@@ -54,8 +57,8 @@ type Config struct {
 	Create bool `yaml:"create"`
 	// Subject is the subject template; default [DefaultSubject].
 	Subject string `yaml:"subject"`
-	// StateBucket is the JetStream KV bucket of the domains' last known states, beside the events; empty means none. It
-	// is made as Create says where it is missing, with Replicas and Storage.
+	// StateBucket is the JetStream KV bucket of the domains' last known states, beside
+	// the events; empty means none. Create makes it too, with Replicas and Storage.
 	StateBucket string `yaml:"state_bucket"`
 	// Content is structured (default) or binary.
 	Content Content `yaml:"content"`
@@ -74,7 +77,8 @@ type Config struct {
 
 	// ConnectTimeout bounds dialling and logging in, per server; default 5 s.
 	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	// AckTimeout bounds the time without any acknowledgement while one is due; default 5 s.
+	// AckTimeout bounds the time without any acknowledgement while one is due; default 5
+	// s.
 	AckTimeout time.Duration `yaml:"ack_timeout"`
 
 	// The rest describes the stream that Create makes.
@@ -87,24 +91,33 @@ type Config struct {
 	// 0 means no bound, the default.
 	MaxAge   time.Duration `yaml:"max_age"`
 	MaxBytes int64         `yaml:"max_bytes"`
-	// Duplicates is how long the stream remembers ids; default 2 min, or
-	// MaxAge if that is shorter. The server needs about 145 bytes of memory per id.
+	// Duplicates is how long the stream remembers ids; default 2 min, or MaxAge if that
+	// is shorter. The server needs about 145 bytes of memory per id.
 	Duplicates time.Duration `yaml:"duplicates"`
 }
 
-// TLSConfig is the TLS part of a [Config]. Its zero value verifies a server that
-// wants TLS against the system's authorities.
+// TLSConfig is the TLS part of a [Config]. Its zero value verifies a server that wants
+// TLS against the system's authorities. The files are read for every connection.
 type TLSConfig struct {
-	// CA is the path of a PEM file with the authorities that may sign the server's certificate.
+	// CA is the path of a PEM file with the authorities that may sign the server's
+	// certificate.
 	CA string `yaml:"ca"`
 	// Cert and Key are the paths of the client's PEM files.
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
+	// KeyPassword decrypts Key.
+	KeyPassword string `yaml:"key_password"`
+	// ServerName is the name that the server's certificate must be made out for; empty
+	// means the host in the URL.
+	ServerName string `yaml:"server_name"`
 	// Insecure accepts any server certificate.
 	Insecure bool `yaml:"insecure"`
 }
 
-// WithDefaults returns c with every zero field that has a default, and a meaning, set to it.
+func (t TLSConfig) files() *tlsfiles.Files { return tlsfiles.New(tlsfiles.Config(t), "tls") }
+
+// WithDefaults returns c with its defaults in the zero fields that have one and that have
+// a meaning for c.
 func (c Config) WithDefaults() Config {
 	fill(&c.Mode, ModeJetStream)
 	fill(&c.Subject, DefaultSubject)
@@ -135,8 +148,10 @@ func fill[T comparable](v *T, def T) {
 	}
 }
 
-// Validate reports every fault of c, at the paths below path. It reads no file and connects to nothing.
-func (c Config) Validate(path field.Path) error {
+// Validate returns every fault of c, joined. Each names its field, such as tls.cert. It
+// reads no file and connects to nothing.
+func (c Config) Validate() error {
+	const path = field.Path("")
 	var f field.Faults
 	c.validateURL(&f, path.Key("url"))
 	c.validatePublishing(&f, path)
@@ -231,13 +246,7 @@ func (c Config) validateAuth(f *field.Faults, path field.Path) {
 	if c.Username != "" && c.Password == "" {
 		f.Add(path.Key("username"), "add password", "a username without a password")
 	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		f.Add(path.Key("tls"), "give both or neither", "cert and key belong together")
-	}
-	if c.TLS.Insecure && c.TLS.CA != "" {
-		f.Add(path.Key("tls").Key("insecure"), "remove insecure, or ca",
-			"insecure accepts any certificate, so ca would have no effect")
-	}
+	tlsfiles.Config(c.TLS).Validate(f, path.Key("tls"))
 }
 
 func (c Config) validateStream(f *field.Faults, path field.Path) {

@@ -34,11 +34,11 @@ func TestConfigValidate(t *testing.T) {
 			`nats.mode: mode "js" is not known`, `nats.content: content mode "json" is not known`,
 		}},
 		{"stream name", Config{URL: server, Stream: "a.b"}, []string{`nats.stream: "a.b" cannot be a stream's name`}},
-		{"unknown placeholder", Config{URL: server, Subject: "virt.{host}.{uuid}"}, []string{"nats.subject: {host} is not a placeholder"}},
-		{"open placeholder", Config{URL: server, Subject: "virt.{uuid"}, []string{`nats.subject: "virt.{uuid" has a { without a }`}},
-		{"closed placeholder", Config{URL: server, Subject: "virt.uuid}"}, []string{`nats.subject: "virt.uuid}" has a } without a {`}},
-		{"empty token", Config{URL: server, Subject: "virt..{uuid}"}, []string{`nats.subject: "virt..{uuid}" has an empty token`}},
-		{"wildcard", Config{URL: server, Subject: "virt.>"}, []string{`nats.subject: "virt.>" has a wildcard or a space`}},
+		{"unknown placeholder", Config{URL: server, Subject: "virt.{host}.{uuid}"}, []string{`nats.subject: "virt.{host}.{uuid}" has the unknown placeholder {host} (known: {connection}, {uuid}, {kind}, {event}, {detail}) at character 6`}},
+		{"open placeholder", Config{URL: server, Subject: "virt.{uuid"}, []string{`nats.subject: "virt.{uuid" has a { without a } at character 6`}},
+		{"closed placeholder", Config{URL: server, Subject: "virt.uuid}"}, []string{`nats.subject: "virt.uuid}" has a } without a { at character 10`}},
+		{"empty token", Config{URL: server, Subject: "virt..{uuid}"}, []string{`nats.subject: "virt..{uuid}" has an empty token at character 6`}},
+		{"wildcard", Config{URL: server, Subject: "virt.>"}, []string{`nats.subject: "virt.>" has a wildcard or a space at character 6`}},
 		{"no fixed word", Config{URL: server, Subject: "{uuid}.virt"}, []string{`nats.subject: "{uuid}.virt" does not begin with a fixed word`}},
 		{"system subject", Config{URL: server, Subject: "$SYS.{uuid}"}, []string{`nats.subject: "$SYS.{uuid}" does not begin with a fixed word`}},
 		{"logins", Config{URL: server, Password: "p", NKey: "f", Creds: "f"}, []string{
@@ -68,7 +68,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			faults, others := field.All(tt.cfg.Validate("nats"))
+			faults, others := field.All(field.Under("nats", tt.cfg.Validate()))
 			if others != nil {
 				t.Fatalf("errors that are not faults: %v", others)
 			}
@@ -82,7 +82,7 @@ func TestConfigValidate(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
-			if err := tt.cfg.WithDefaults().Validate(""); (err == nil) != (tt.want == nil) {
+			if err := tt.cfg.WithDefaults().Validate(); (err == nil) != (tt.want == nil) {
 				t.Errorf("Validate after WithDefaults: %v", err)
 			}
 			if _, err := New(tt.cfg, Options{}); (err == nil) != (tt.want == nil) {
@@ -105,7 +105,7 @@ password: p
 token: t
 nkey: n
 creds: c
-tls: {ca: ca, cert: cert, key: key, insecure: true}
+tls: {ca: ca, cert: cert, key: key, key_password: secret, server_name: bus, insecure: true}
 connect_timeout: 3s
 ack_timeout: 4s
 replicas: 3
@@ -117,7 +117,7 @@ duplicates: 1m
 	want := Config{
 		URL: "nats://127.0.0.1:4222", Mode: ModeJetStream, Stream: "EVENTS", Create: true, Subject: "virt.{connection}.{uuid}",
 		Content: ContentBinary, Username: "u", Password: "p", Token: "t", NKey: "n", Creds: "c",
-		TLS:            TLSConfig{CA: "ca", Cert: "cert", Key: "key", Insecure: true},
+		TLS:            TLSConfig{CA: "ca", Cert: "cert", Key: "key", KeyPassword: "secret", ServerName: "bus", Insecure: true},
 		ConnectTimeout: 3 * time.Second, AckTimeout: 4 * time.Second,
 		Replicas: 3, Storage: StorageMemory, MaxAge: 24 * time.Hour, MaxBytes: 5, Duplicates: time.Minute,
 	}

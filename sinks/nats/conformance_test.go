@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/virtcast/virtcast/bridge"
 	"github.com/virtcast/virtcast/schema"
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
@@ -24,12 +25,23 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// connector is what both the sink and the state store are.
+type connector interface {
+	bridge.Connector
+	Close() error
+}
+
+var (
+	_ connector = (*Sink)(nil)
+	_ connector = (*StateStore)(nil)
+)
+
 // fixture is a JetStream server behind a proxy.
 func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
-	srv := startServer(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
+	srv := startServer(t, jamServer(func(o *server.Options) { o.MaxPayload = 64 << 10 }))
 	p := startProxy(t, srv.Addr().String())
 	createStream(t, connectClient(t, srv.ClientURL()), func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
-	cfg := Config{URL: p.url(), Content: content, AckTimeout: 2 * time.Second}
+	cfg := Config{URL: p.url(), Username: jamUser, Password: jamPassword, Content: content, AckTimeout: 2 * time.Second}
 	return sinktest.Fixture{
 		Open:     func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
 		Read:     func(t *testing.T) []schema.Event { return readStream(t, srv.ClientURL()) },
@@ -48,6 +60,7 @@ func fixture(t *testing.T, content Content, batch bool) sinktest.Fixture {
 				time.Sleep(100 * time.Millisecond)
 			}},
 		},
+		Jam:    srv.jam,
 		Stall:  func(*testing.T) { p.stall() },
 		Events: 2000,
 	}
@@ -61,9 +74,10 @@ func TestCoreConformance(t *testing.T) {
 	}
 }
 
-// coreFixture is a server behind a proxy, and a subscriber that reads from the server itself.
+// coreFixture is a server behind a proxy, and a subscriber that reads from the server
+// itself.
 func coreFixture(t *testing.T, content Content) sinktest.Fixture {
-	srv := startServer(t, func(o *server.Options) { o.JetStream, o.MaxPayload = false, 64<<10 })
+	srv := startServer(t, jamServer(func(o *server.Options) { o.JetStream, o.MaxPayload = false, 64<<10 }))
 	p := startProxy(t, srv.Addr().String())
 	nc := connectClient(t, srv.ClientURL())
 	sub, err := nc.SubscribeSync("virt.>")
@@ -74,7 +88,9 @@ func coreFixture(t *testing.T, content Content) sinktest.Fixture {
 		t.Fatal(err)
 	}
 	var events []schema.Event
-	cfg := Config{URL: p.url(), Mode: ModeCore, Content: content, AckTimeout: 2 * time.Second}
+	cfg := Config{
+		URL: p.url(), Username: jamUser, Password: jamPassword, Mode: ModeCore, Content: content, AckTimeout: 2 * time.Second,
+	}
 	return sinktest.Fixture{
 		Open: func(t *testing.T) sinktest.Sink { return newSink(t, cfg) },
 		Read: func(t *testing.T) []schema.Event {
@@ -94,6 +110,7 @@ func coreFixture(t *testing.T, content Content) sinktest.Fixture {
 			p.cutAfter(1 + rand.IntN(1_000_000))
 			time.Sleep(50 * time.Millisecond)
 		}}},
+		Jam:     srv.jam,
 		Stall:   func(*testing.T) { p.stall() },
 		Repeats: true,
 		Events:  2000,

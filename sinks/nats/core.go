@@ -3,34 +3,98 @@ package nats
 import (
 	"context"
 
-	"github.com/virtcast/virtcast/schema"
+	natsgo "github.com/nats-io/nats.go"
 )
 
 // deliverCore publishes and waits for a round trip, after which the server has
-// everything. Without it, nothing is known: n is then 0.
-func (s *Sink) deliverCore(ctx context.Context, l *link, events []schema.Event) (n int, err error) {
-	var tooLarge error
-	for ; n < len(events); n++ {
-		m, err := s.encode(l, &events[n])
+// everything. Without the round trip nothing is known, and no event is acknowledged. The
+// server does not tell which of many messages it refused; after a refusal the events
+// therefore go one by one.
+func (s *Sink) deliverCore(ctx context.Context, l *link) error {
+	oneByOne := s.refused
+	s.refused = false
+	l.unanswered = true
+	var err error
+	if oneByOne {
+		err = s.deliverOneByOne(ctx, l)
+	} else {
+		err = s.deliverTogether(ctx, l)
+	}
+	if err != nil {
+		_, s.refused = deniedSubject(err)
+		return err
+	}
+	l.unanswered = false
+	return nil
+}
+
+func (s *Sink) deliverTogether(ctx context.Context, l *link) error {
+	r := &s.round
+	for i := range r.events {
+		m, err := s.encode(l, &r.events[i])
 		if err != nil {
-			tooLarge = err
-			break
+			r.refuse(i, err)
+			continue
 		}
 		if err := l.nc.PublishMsg(m); err != nil {
-			return 0, l.publishFailed(ctx, err)
+			return l.publishFailed(ctx, err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
-	defer cancel()
-	if err := l.nc.FlushWithContext(ctx); err != nil {
-		if fault := l.asyncError(); fault != nil {
-			err = fault
-		}
-		return 0, err
+	if err := s.flush(ctx, l); err != nil {
+		return err
 	}
 	// The server refuses a subject before it answers the flush.
 	if err := l.nc.LastError(); err != nil {
-		return 0, err
+		return err
 	}
-	return n, tooLarge
+	for i, settled := range r.settled {
+		if !settled {
+			r.acknowledge(i)
+		}
+	}
+	return nil
+}
+
+// deliverOneByOne waits for a round trip after each event. An event that the server
+// refuses holds up only those that must wait for it.
+func (s *Sink) deliverOneByOne(ctx context.Context, l *link) error {
+	a := s.startLanes()
+	for ; a.next < len(a.ready); a.next++ {
+		i := int(a.ready[a.next])
+		m, err := s.encode(l, &s.round.events[i])
+		if err == nil {
+			err = s.publishOne(ctx, l, m)
+		}
+		if _, denied := deniedSubject(err); err != nil && !denied && !isTooLarge(err) {
+			return err
+		}
+		s.settleLane(i, err)
+	}
+	return a.err
+}
+
+// publishOne publishes a message. Where the server refuses its subject, it returns that.
+func (s *Sink) publishOne(ctx context.Context, l *link, m *natsgo.Msg) error {
+	if err := l.nc.PublishMsg(m); err != nil {
+		return l.publishFailed(ctx, err)
+	}
+	if err := s.flush(ctx, l); err != nil {
+		return err
+	}
+	err := l.nc.LastError()
+	if subject, denied := deniedSubject(err); denied && subject != m.Subject {
+		return nil // It is about an earlier message.
+	}
+	return err
+}
+
+// flush waits until the server has everything that was published.
+func (s *Sink) flush(ctx context.Context, l *link) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.AckTimeout)
+	defer cancel()
+	err := l.nc.FlushWithContext(ctx)
+	if fault := l.asyncError(); err != nil && fault != nil {
+		return fault
+	}
+	return err
 }

@@ -1,32 +1,44 @@
-// Package nats delivers events to NATS: to a JetStream stream, acknowledged,
-// ordered per domain and de-duplicated; or, in core mode, to whoever is
-// subscribed at that moment.
+// Package nats delivers events to NATS. In JetStream mode a stream stores and
+// acknowledges each event, in order per domain and without duplicates. In core mode the
+// events go to the clients that are subscribed at that moment.
 //
 // # JetStream mode
 //
-// A window of messages that are acknowledged each for itself cannot keep an order:
-// when one of them fails, the ones behind it are stored already. The sink therefore
-// publishes in one of two ways that can:
+// A publisher that has many unacknowledged messages cannot keep their order: when one of
+// them fails, the stream has stored later ones already. The sink therefore publishes in
+// one of two ways that keep it (docs/adr/0005-nats-schemes.md has the measurements):
 //
-//   - Batch: all events of one Deliver form one ordered fast-ingest batch
-//     (ADR-50, "gap: fail"): the stream stores a strict prefix of it, whatever
-//     fails. Used where the stream allows it (allow_batched, nats-server 2.14).
-//   - Lanes: at most one message per domain is sent and not yet acknowledged, many
-//     domains at a time. Works with any stream.
+//   - Batch: all events of one Deliver form one ordered fast-ingest batch (ADR-50 of
+//     NATS, "gap: fail"). Whatever fails, the stream stores a prefix of the batch. The
+//     sink uses batches where the stream allows them (allow_batched, nats-server 2.14 and
+//     later).
+//   - Lanes: each domain has at most one unacknowledged message, and many domains have
+//     one at a time. Lanes work with any stream.
 //
 // Every message carries Nats-Msg-Id = <hash of the source>-<event id>, the same on every
-// retry, so that what was stored without our knowing is not stored twice, as long as the
-// retry falls into the stream's duplicates window.
+// retry. A message that was stored, and whose acknowledgement was lost, is therefore not
+// stored twice, as long as the retry comes within the stream's duplicates window.
 //
-// Events that may be under way already (after a failure, and in the first Deliver of
-// a process) always go by lanes: a clustered stream counts a duplicate of a message that is still
-// being replicated as stored when it comes in a batch, but refuses it, to be
-// tried again, when it comes by itself.
+// Some messages may still be on their way when the next Deliver begins: after a failure,
+// and in the first Deliver of a process. The sink then sends in lanes. The reason is a
+// stream with replicas, and a duplicate of a message that is still being replicated. In a
+// batch, the stream counts it as stored, although both may still be lost. By itself, the
+// stream refuses it, and the sink sends it again later.
+//
+// # Failures
+//
+// A Deliver is one round: what has no outcome at its end is presented again by the
+// bridge. An event that the stream does not take holds up only the events that must wait
+// for it: those of its domain, and those about its connection as a whole. When the stream
+// ends a batch for such an event, the rest of the round goes in lanes.
+//
+// The sink remembers no event from one Deliver to the next. It remembers whether the last
+// round left anything open, and when a message was last not answered.
 //
 // # Connections
 //
-// The client library never reconnects by itself: what it would have buffered could
-// overtake. A connection on which anything was sent and not answered is closed, and
-// the next Deliver dials a new one. No goroutine of this package outlives a call;
-// those of the client library end with [Sink.Close].
+// The client library never reconnects by itself: what it had buffered could overtake. The
+// sink closes a connection on which a message was not answered, and the next Deliver
+// dials a new one. Certificates and credentials are read at each connection. No goroutine
+// of this package outlives a call; those of the client library end with [Sink.Close].
 package nats

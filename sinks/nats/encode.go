@@ -21,8 +21,8 @@ const (
 // maxSources bounds the cache of source hashes.
 const maxSources = 4096
 
-// encoder makes messages out of events. The message, its header and its payload are
-// one reused memory, valid until the next call: the client library copies what it publishes.
+// encoder makes messages out of events. The message, its header and its payload are one
+// reused memory, valid until the next call: the client library copies what it publishes.
 type encoder struct {
 	subject *subject
 	binary  bool
@@ -80,7 +80,8 @@ func (c *encoder) encode(e *schema.Event) *natsgo.Msg {
 }
 
 // attribute adds a CloudEvents attribute as a header. Attribute values are printable
-// ASCII without space, quote and percent, so that the binding's percent-encoding is the identity.
+// ASCII without space, quote and percent, so that the binding's percent-encoding is the
+// identity.
 func (c *encoder) attribute(name string, value []byte) {
 	header, ok := c.headers[name]
 	if !ok {
@@ -97,9 +98,9 @@ func (c *encoder) value(name string) {
 	c.ends = append(c.ends, len(c.text))
 }
 
-// setHeader makes the header of the collected values, with one allocation for all of them. The
-// header's values alias c.values, so that a message with the same names as the one before needs no
-// new header.
+// setHeader makes the header of the collected values, with one allocation for all of
+// them. The header's values alias c.values, so that a message with the same names as the
+// one before needs no new header.
 func (c *encoder) setHeader() {
 	if !slices.Equal(c.names, c.named) {
 		c.named = append(c.named[:0], c.names...)
@@ -131,7 +132,8 @@ func (c *encoder) hash(source string) string {
 	return h
 }
 
-// size returns the sizes of the last message on the wire: its header block, and that with the payload.
+// size returns the sizes of the last message on the wire: its header block, and that with
+// the payload.
 func (c *encoder) size() (header, total int) {
 	header = len("NATS/1.0\r\n\r\n") + len(c.text)
 	for _, name := range c.names {

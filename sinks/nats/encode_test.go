@@ -80,13 +80,14 @@ func FuzzReply(f *testing.F) {
 		s := newSinkForReplies(t)
 		before := s.lanes.inFlight
 		ours := s.laneReply("p.", &natsgo.Msg{Subject: "p." + index, Data: data})
-		if acked := s.lanes.prefix(); ours != (s.lanes.inFlight == before-1) || acked > 1 {
-			t.Errorf("answered %t, in flight %d of %d, prefix %d", ours, s.lanes.inFlight, before, acked)
+		if r := &s.round; ours != (s.lanes.inFlight == before-1) || r.stored+r.refused+r.open != before || r.stored+r.refused > 1 {
+			t.Errorf("answered %t, in flight %d of %d, %d stored, %d refused, %d open",
+				ours, s.lanes.inFlight, before, r.stored, r.refused, r.open)
 		}
 	})
 }
 
-// newSinkForReplies returns a sink with four events in four lanes under way.
+// newSinkForReplies returns a sink with four unanswered events, in four lanes.
 func newSinkForReplies(t *testing.T) *Sink {
 	t.Helper()
 	s, err := New(Config{URL: "nats://127.0.0.1"}, Options{})
@@ -94,8 +95,12 @@ func newSinkForReplies(t *testing.T) *Sink {
 		t.Fatal(err)
 	}
 	events := sinktest.NewSource(1, 4).Take(4)
-	s.plan.make(events)
-	s.lanes.reset(len(events))
+	s.round.begin(events, func(int, error) {})
+	s.order.arrange(events, s.round.settled)
+	s.lanes.begin(len(events))
+	for i := range events {
+		s.lanes.unanswered[i] = true
+	}
 	s.lanes.inFlight = len(events)
 	return s
 }
@@ -114,7 +119,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("Deliver = %d, %v", n, err)
 		}
 	}
-	sink.fresh = true // Lanes, as in a new process: they know of duplicates.
+	sink.careful = true // Lanes, as in a new process: they count duplicates.
 	if n, err := sinktest.Prefix(t.Context(), sink, events[5:]); n != 15 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}

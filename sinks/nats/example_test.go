@@ -16,7 +16,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// A consumer reads the events of one domain from the stream, decodes them, and acknowledges each.
+// A consumer reads the events of one domain from the stream, decodes them, and
+// acknowledges each.
 func Example() {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -44,10 +45,16 @@ func Example() {
 		log.Fatal(err)
 	}
 	events := sinktest.NewSource(1, 2).Take(6)
-	if _, err := sinktest.Prefix(ctx, sink, events); err != nil {
+	stored := 0
+	err = sink.Deliver(ctx, events, func(_ int, err error) {
+		if err == nil {
+			stored++ // The stream has acknowledged this event.
+		}
+	})
+	if err != nil || stored != len(events) {
 		log.Fatal(err)
 	}
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		log.Fatal(err)
 	}
 

@@ -1,69 +1,62 @@
 package nats
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/virtcast/virtcast/internal/fault"
 )
 
-// Error is a failure that an operator may have to act on, in one line.
-type Error struct {
-	// Op is what was being done: "connect to nats://…", "stream VIRTCAST".
-	Op string
-	// Hint says what to change; "" where nothing but waiting helps.
-	Hint string
-	Err  error
+// Error is a failure that an operator may have to act on, in one line: Op is what was
+// being done, Err what went wrong, Hint what to change, if anything but waiting helps.
+type Error = fault.Error
+
+// explain makes an *Error of a cause, without the prefix of the client library.
+func explain(op, hint string, err error) error {
+	return &Error{Op: op, Hint: hint, Err: clientError{err}}
 }
 
-// Error returns "op: what happened; hint".
-func (e *Error) Error() string {
-	text := e.Op + ": " + strings.TrimPrefix(e.Err.Error(), "nats: ")
-	text = strings.Join(strings.Fields(text), " ")
-	if e.Hint != "" {
-		text += "; " + e.Hint
-	}
-	return text
-}
+// clientError is an error of the client library, without the name of the library before
+// it.
+type clientError struct{ err error }
 
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
+func (e clientError) Error() string { return strings.TrimPrefix(e.err.Error(), "nats: ") }
+func (e clientError) Unwrap() error { return e.err }
+
+// connectHints are the cures for what can fail on the way to a server, in the words of
+// the configuration.
+var connectHints = fault.Hints{
+	fault.UnknownAuthority: "set tls.ca to the PEM file of the authority that signed the server's certificate",
+	fault.NoAuthorities:    "install the system's authorities (package ca-certificates), or set tls.ca to a PEM file",
+	fault.WrongName:        "write a host name in url that the server's certificate is made out for, or set tls.server_name to one",
+	fault.NotTLS:           "the server does not speak TLS on this port: check scheme and port of url",
+	fault.ClientRefused:    "set tls.cert and tls.key to a client certificate that the server's authority signed",
+	fault.NameUnknown:      "correct the host in url, or check DNS",
+	fault.Refused:          "start the server, or correct url",
+	fault.Unreachable:      "correct the host in url, or check this machine's network and routes",
+	fault.Timeout:          "start the server, correct url, or check firewalls on the way",
+}
 
 // connectError explains why no connection could be made.
 func (s *Sink) connectError(err error) error {
-	return &Error{Op: "connect to " + redact(s.cfg.URL), Hint: s.connectHint(err), Err: err}
+	return explain("connect to "+redact(s.cfg.URL), s.connectHint(err), err)
 }
 
 func (s *Sink) connectHint(err error) string {
-	var (
-		unknownAuthority x509.UnknownAuthorityError
-		hostname         x509.HostnameError
-		invalid          x509.CertificateInvalidError
-		record           tls.RecordHeaderError
-		path             *fs.PathError
-	)
+	kind := fault.KindOf(err)
 	switch {
-	case errors.As(err, &path):
-		return "check the path and its permissions"
-	case errors.As(err, &unknownAuthority):
-		return "set tls.ca to the PEM file of the authority that signed the server's certificate"
-	case errors.As(err, &hostname):
-		return "write a host name in url that the server's certificate is made out for"
-	case errors.As(err, &invalid):
-		return "renew the server's certificate, or check this machine's clock"
-	case errors.As(err, &record):
-		return "the server does not speak TLS on this port: check scheme and port of url"
+	case fault.Hinted(err):
+		return ""
 	case errors.Is(err, natsgo.ErrSecureConnWanted):
 		return "the server offers no TLS: remove tls and write nats:// in url, or enable TLS on the server"
-	case strings.Contains(err.Error(), "remote error: tls:"), errors.Is(err, natsgo.ErrTLS):
+	case kind == fault.ClientRefused, errors.Is(err, natsgo.ErrTLS) && (kind == fault.None || kind == fault.Cut):
 		// The server's alert; or what is left of it when the server was quicker to close.
-		return "set tls.cert and tls.key to a client certificate that the server's authority signed"
+		return s.certificateHint()
 	case errors.Is(err, natsgo.ErrAuthExpired), errors.Is(err, natsgo.ErrAccountAuthExpired):
 		return "the credentials have expired: get new ones"
 	case errors.Is(err, natsgo.ErrAuthRevoked):
@@ -72,12 +65,22 @@ func (s *Sink) connectHint(err error) string {
 		return s.authHint()
 	case errors.Is(err, natsgo.ErrNkeysNotSupported):
 		return "the server knows no nkeys: use another way to log in"
-	case errors.Is(err, errCredentials):
-		return "" // Says it already.
-	case errors.Is(err, natsgo.ErrNoServers), errors.Is(err, errDial):
-		return "start the server, or correct url"
+	case errors.Is(err, natsgo.ErrTimeout):
+		return "the server accepts connections and does not answer: check it, and the port in url"
 	}
-	return ""
+	if hint := connectHints.For(err); hint != "" || !errors.Is(err, natsgo.ErrNoServers) && !errors.Is(err, errDial) {
+		return hint
+	}
+	return "start the server, or correct url"
+}
+
+// certificateHint says what to do where the server refused the client's certificate, or
+// the lack of one.
+func (s *Sink) certificateHint() string {
+	if at, expired := s.files.Expired(); expired {
+		return fmt.Sprintf("the certificate in tls.cert expired at %s: renew it", at.UTC().Format(time.RFC3339))
+	}
+	return connectHints[fault.ClientRefused]
 }
 
 // authHint says what to check where the server refused the credentials.
@@ -124,7 +127,7 @@ func (s *Sink) streamError(err error) error {
 	case isCode(err, codeStorageExceeded), isCode(err, codeMemoryExceeded), isCode(err, codeAccountResources):
 		hint = "lower max_bytes, or raise the server's or the account's JetStream limits"
 	}
-	return &Error{Op: "stream " + s.cfg.Stream, Hint: hint, Err: err}
+	return explain("stream "+s.cfg.Stream, hint, err)
 }
 
 // publishError explains why publishing failed.
@@ -142,7 +145,7 @@ func (s *Sink) publishError(err error) error {
 	case isCode(err, codeSealed):
 		hint = fmt.Sprintf("stream %s is sealed for ever: set stream to another one", s.cfg.Stream)
 	}
-	return &Error{Op: "publish to " + redact(s.cfg.URL), Hint: hint, Err: err}
+	return explain("publish to "+redact(s.cfg.URL), hint, err)
 }
 
 // Error codes of the JetStream API that the client library has no names for.

@@ -16,13 +16,16 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// faultEvents is how many events flow through each fault test. 50,000 take minutes with the race detector.
+// faultEvents is how many events flow through each fault test. 50,000 take minutes with
+// the race detector.
 var faultEvents = flag.Int("fault-events", 5_000, "events in each fault test")
 
-// maxFaults bounds the faults of a test, so that a slow machine comes to an end between them.
+// maxFaults bounds the faults of a test, so that a slow machine comes to an end between
+// them.
 const maxFaults = 60
 
-// runFault delivers events while fault is called again and again, and checks what is stored.
+// runFault delivers events while fault is called again and again, and checks what is
+// stored.
 func runFault(t *testing.T, cfg Config, readURL string, fault func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
@@ -60,7 +63,7 @@ func runFault(t *testing.T, cfg Config, readURL string, fault func()) {
 		}
 	}
 	took := time.Since(begin)
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		t.Error(err)
 	}
 	if r.err != nil {
@@ -99,8 +102,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestLeaderChanges runs against a stream with three replicas whose leader steps down all the
-// time, on top of cut connections.
+// TestLeaderChanges runs against a stream with three replicas whose leader steps down all
+// the time, on top of cut connections.
 func TestLeaderChanges(t *testing.T) {
 	for _, batch := range []bool{true, false} {
 		t.Run(fmt.Sprintf("batch=%t", batch), func(t *testing.T) {

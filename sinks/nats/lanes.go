@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,107 +11,106 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/virtcast/virtcast/schema"
 )
 
-// lanesWindow is how many messages may be under way in lanes, each of another domain.
+// lanesWindow is how many messages may be unanswered in lanes, each of another object.
 const lanesWindow = 512
 
-// lanes is the state of a delivery in lanes. The memory is reused.
+// lanes is a delivery in lanes. The memory is reused.
 type lanes struct {
-	acked []bool
-	ready []int32 // may be sent; a queue, from next on
+	ready []int32 // events that may be sent: a queue, from next on
 	next  int
-	// limit is the first event that failed; nothing from it on is sent any more.
-	limit    int
-	err      error // of event limit
-	inFlight int
-	sent     int // one more than the last event sent
+	// unanswered is true for the events that were sent and not answered; inFlight counts
+	// them.
+	unanswered []bool
+	inFlight   int
+	err        error // the first that leaves an event without outcome
 }
 
-func (a *lanes) reset(n int) {
-	if cap(a.acked) < n {
-		a.acked = make([]bool, n)
+func (a *lanes) begin(n int) {
+	if cap(a.unanswered) < n {
+		a.unanswered = make([]bool, n)
 	}
-	a.acked = a.acked[:n]
-	clear(a.acked)
-	*a = lanes{acked: a.acked, ready: a.ready[:0], limit: n}
+	a.unanswered = a.unanswered[:n]
+	clear(a.unanswered)
+	*a = lanes{unanswered: a.unanswered, ready: a.ready[:0]}
 }
 
 func (a *lanes) push(i int32) { a.ready = append(a.ready, i) }
 
-// fail notes that event i cannot be delivered now.
-func (a *lanes) fail(i int, err error) {
-	if i < a.limit {
-		a.limit, a.err = i, err
+// fail notes why an event has no outcome. What waits for the event is not sent in this
+// round; everything else is.
+func (a *lanes) fail(err error) {
+	if a.err == nil {
+		a.err = err
 	}
 }
 
-// prefix returns how many events, counted from the first, are acknowledged.
-func (a *lanes) prefix() int {
-	for i, ok := range a.acked {
-		if !ok {
-			return i
-		}
-	}
-	return len(a.acked)
-}
-
-// deliverLanes publishes each event when those that it must wait for are acknowledged, up to
-// lanesWindow at a time. sent is how many of the events, counted from the first, may be under way.
-//
-// When an event is refused, the earlier ones are still delivered, so that n is its index.
-func (s *Sink) deliverLanes(ctx context.Context, l *link, events []schema.Event) (n, sent int, err error) {
-	a := &s.lanes
-	a.reset(len(events))
-	s.plan.make(events)
-	for i, waits := range s.plan.waits {
-		if waits == 0 {
-			a.push(int32(i))
-		}
-	}
+// deliverLanes publishes each event of the round that has no outcome, as soon as those
+// that it must wait for have theirs, up to lanesWindow at a time.
+func (s *Sink) deliverLanes(ctx context.Context, l *link) error {
+	a := s.startLanes()
 	prefix := l.replyPrefix()
 	timeout := time.NewTimer(s.cfg.AckTimeout)
 	defer timeout.Stop()
+	defer func() { l.unanswered = a.inFlight > 0 }()
 	for {
 		for ; a.next < len(a.ready) && a.inFlight < lanesWindow; a.next++ {
-			if i := int(a.ready[a.next]); i < a.limit {
-				if err := s.sendLane(ctx, l, prefix, &events[i], i); err != nil {
-					return a.prefix(), a.sent, err
-				}
+			if err := s.sendLane(ctx, l, prefix, int(a.ready[a.next])); err != nil {
+				s.drainLanes(l, prefix)
+				return err
 			}
 		}
 		if a.inFlight == 0 {
-			return a.prefix(), a.sent, a.err
+			return a.err
 		}
 		m, err := l.next(ctx, timeout.C)
-		if err == nil && m == nil {
-			err = fmt.Errorf("%w: %d messages wait, the limit is %s", errAckTimeout, a.inFlight, s.cfg.AckTimeout)
-		}
-		if err != nil {
-			return a.prefix(), a.sent, err
-		}
-		if s.laneReply(prefix, m) {
+		switch {
+		case err == nil && m == nil:
+			return fmt.Errorf("%w: %d messages wait, the limit is %s", errAckTimeout, a.inFlight, s.cfg.AckTimeout)
+		case err != nil && !s.denied(err):
+			s.drainLanes(l, prefix)
+			return err
+		case err == nil && s.laneReply(prefix, m):
 			timeout.Reset(s.cfg.AckTimeout)
 		}
 	}
 }
 
-// sendLane publishes event i. A message that is too large only ends the delivery there.
-func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, e *schema.Event, i int) error {
-	m, err := s.encode(l, e)
+// startLanes finds the events that may be sent at once.
+func (s *Sink) startLanes() *lanes {
+	a, r := &s.lanes, &s.round
+	a.begin(len(r.events))
+	s.order.arrange(r.events, r.settled)
+	for i, waits := range s.order.waits {
+		if waits == 0 && !r.settled[i] {
+			a.push(int32(i))
+		}
+	}
+	return a
+}
+
+// sendLane publishes event i.
+func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, i int) error {
+	m, err := s.encode(l, &s.round.events[i])
 	if err != nil {
-		s.lanes.fail(i, err)
+		s.settleLane(i, err)
 		return nil
 	}
 	m.Reply = prefix + strconv.Itoa(i)
 	if err := l.nc.PublishMsg(m); err != nil {
 		return l.publishFailed(ctx, err)
 	}
+	s.lanes.unanswered[i] = true
 	s.lanes.inFlight++
-	s.lanes.sent = max(s.lanes.sent, i+1)
 	return nil
+}
+
+// drainLanes handles the answers that have arrived before the connection was lost.
+func (s *Sink) drainLanes(l *link, prefix string) {
+	for len(l.replies) > 0 {
+		s.laneReply(prefix, <-l.replies)
+	}
 }
 
 // laneReply handles the answer to one message. It reports whether it was one.
@@ -118,30 +118,72 @@ func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
 	index, ours := strings.CutPrefix(m.Subject, prefix)
 	i, err := strconv.ParseUint(index, 10, 31)
 	a := &s.lanes
-	if !ours || err != nil || i >= uint64(len(a.acked)) || a.acked[i] {
+	if !ours || err != nil || i >= uint64(len(a.unanswered)) || !a.unanswered[i] {
 		return false
 	}
+	a.unanswered[i] = false
 	a.inFlight--
-	r, err := parseReply(m)
-	if err == nil && r.Error != nil {
-		err = permanent(r.Error)
+	answer, err := parseReply(m)
+	if err == nil && answer.Error != nil {
+		err = sizeRefusal(answer.Error)
 	}
-	if err != nil {
-		a.fail(int(i), err)
-		return true
-	}
-	if r.Duplicate {
+	if answer.Duplicate {
 		s.metrics.duplicates.Inc()
 	}
-	a.acked[i] = true
-	s.plan.done(int32(i), a.push)
+	s.settleLane(int(i), err)
 	return true
+}
+
+// settleLane gives event i its outcome, unless err is transient.
+func (s *Sink) settleLane(i int, err error) {
+	switch {
+	case err == nil:
+		s.round.acknowledge(i)
+	case isTooLarge(err):
+		s.round.refuse(i, err)
+	default:
+		s.lanes.fail(err)
+		return
+	}
+	s.order.release(int32(i), s.lanes.push)
+}
+
+// denied handles the server's refusal of a subject: it gets no other answer. It reports
+// whether err is one that concerns single subjects only.
+func (s *Sink) denied(err error) bool {
+	subject, ok := deniedSubject(err)
+	if !ok {
+		return false
+	}
+	var one []byte
+	for i, sent := range s.lanes.unanswered {
+		if !sent {
+			continue
+		}
+		if one = s.subject.appendTo(one[:0], &s.round.events[i]); string(one) == subject {
+			s.lanes.unanswered[i] = false
+			s.lanes.inFlight--
+			s.lanes.fail(err)
+		}
+	}
+	return true
+}
+
+// deniedSubject returns the subject that the server does not let this user publish to.
+func deniedSubject(err error) (subject string, denied bool) {
+	if !errors.Is(err, natsgo.ErrPermissionViolation) {
+		return "", false
+	}
+	_, rest, ok := strings.Cut(err.Error(), `for Publish to "`)
+	subject, _, denied = strings.Cut(rest, `"`)
+	return subject, ok && denied
 }
 
 // replyPrefix returns a prefix for reply subjects that no earlier one equals.
 func (l *link) replyPrefix() string {
 	l.generation++
-	// The end of the inbox is random: it makes the token unique among all clients of a stream.
+	// The end of the inbox is random. It makes the token unique among all clients of a
+	// stream.
 	return l.inbox + "." + l.inbox[len(l.inbox)-8:] + strconv.FormatUint(l.generation, 36) + "."
 }
 
@@ -152,14 +194,16 @@ type reply struct {
 	Error     *jetstream.APIError `json:"error"`
 	// Count is how many messages of a batch are stored, when it has ended.
 	Count uint64 `json:"count"`
-	// Type is ack, gap or err in the course of a batch; Sequence is then the message's number in the
-	// batch, and Messages how many messages there will be to an acknowledgement.
+	// Type is ack, gap or err in the course of a batch. Sequence is then the message's
+	// number in the batch, and Messages how many messages there will be to an
+	// acknowledgement.
 	Type     string `json:"type"`
 	Sequence uint64 `json:"seq"`
 	Messages uint64 `json:"msgs"`
 }
 
-// parseReply parses an answer. An answer that nobody listens is [natsgo.ErrNoResponders].
+// parseReply parses an answer. Where no stream listens, it returns
+// [natsgo.ErrNoResponders].
 func parseReply(m *natsgo.Msg) (reply, error) {
 	var r reply
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {

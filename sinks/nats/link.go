@@ -9,6 +9,8 @@ import (
 	"time"
 
 	natsgo "github.com/nats-io/nats.go"
+
+	"github.com/virtcast/virtcast/internal/tlsfiles"
 )
 
 var (
@@ -16,33 +18,36 @@ var (
 	errDial = errors.New("dial")
 	// errAckTimeout is returned when acknowledgements are due and none came in time.
 	errAckTimeout = errors.New("no acknowledgement in time")
-	// errLost is returned when the connection ends while something is under way.
+	// errLost is returned when the connection ends while an answer is due.
 	errLost = errors.New("connection lost")
 )
 
 // replyRoom is how many replies are kept for a Deliver that is busy publishing. It is
-// more than can be under way.
+// more than there can be unanswered messages.
 const replyRoom = 4 * max(lanesWindow, batchFlow*batchFlows)
 
-// link is one connection to a server. It never reconnects. Where anything was sent and not
-// answered, it is closed, so that no reply can be taken for another one's.
+// link is one connection to a server. It never reconnects. It is closed when a Deliver
+// leaves anything unanswered, so that no reply can be taken for that to another message.
 type link struct {
 	nc    *natsgo.Conn
 	inbox string // replies go to subjects below it
 	// replies receives what arrives below inbox.
 	replies chan *natsgo.Msg
-	// fault is closed at the first asynchronous error, such as a missing permission.
-	fault chan struct{}
+	// faults receives asynchronous errors, such as a missing permission, as far as there
+	// is room. A message whose refusal finds none times out.
+	faults chan error
 	// closed is closed once the client library is done with the connection.
 	closed chan struct{}
 	fit    Fit
 	// generation numbers the uses of inbox.
 	generation uint64
+	// unanswered is set while anything was sent and not answered. It belongs to Deliver.
+	unanswered bool
 
 	mu       sync.Mutex // guards what follows
 	conns    []net.Conn
 	aborted  bool
-	faultErr error // why fault is closed
+	faultErr error // the first asynchronous error
 }
 
 // dialFunc makes a func the client library's dialer.
@@ -50,11 +55,12 @@ type dialFunc func(network, address string) (net.Conn, error)
 
 func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
 
-// dial connects and logs in. It blocks until then, for at most cfg.ConnectTimeout per server, or until ctx ends.
-func dial(ctx context.Context, cfg Config) (*link, error) {
+// dial connects and logs in. It blocks until that is done, for at most cfg.ConnectTimeout
+// per server, or until ctx ends.
+func dial(ctx context.Context, cfg Config, files *tlsfiles.Files) (*link, error) {
 	l := &link{
 		replies: make(chan *natsgo.Msg, replyRoom),
-		fault:   make(chan struct{}),
+		faults:  make(chan error, lanesWindow),
 		closed:  make(chan struct{}),
 	}
 	defer context.AfterFunc(ctx, l.abort)()
@@ -78,7 +84,7 @@ func dial(ctx context.Context, cfg Config) (*link, error) {
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { l.fail(err) }),
 		natsgo.ClosedHandler(func(*natsgo.Conn) { close(l.closed) }),
 	}
-	auth, err := authOptions(cfg)
+	auth, err := authOptions(cfg, files)
 	if err != nil {
 		return nil, err
 	}
@@ -123,13 +129,16 @@ func (l *link) abort() {
 	l.conns = nil
 }
 
-// fail notes an asynchronous error; the first one is enough.
+// fail notes an asynchronous error.
 func (l *link) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.faultErr == nil {
 		l.faultErr = err
-		close(l.fault)
+	}
+	select {
+	case l.faults <- err:
+	default:
 	}
 }
 
@@ -163,8 +172,8 @@ func (l *link) next(ctx context.Context, tick <-chan time.Time) (*natsgo.Msg, er
 		return m, nil
 	case <-tick:
 		return nil, nil
-	case <-l.fault:
-		return nil, l.asyncError()
+	case err := <-l.faults:
+		return nil, err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-l.closed:

@@ -23,7 +23,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		duplicates: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "virtcast_nats_duplicates_total",
-			Help: "Events that the stream had already, as far as it says so: not in batches.",
+			Help: "Events that the stream had already, counted in lanes only.",
 		}),
 		connects: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "virtcast_nats_connects_total",

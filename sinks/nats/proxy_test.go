@@ -86,7 +86,8 @@ func (p *proxy) copy(to, from net.Conn, fromClient bool) {
 	}
 }
 
-// cutAfter cuts the connection after that many more bytes from clients: in the middle of a message.
+// cutAfter cuts the connection after that many more bytes from clients: in the middle of
+// a message.
 func (p *proxy) cutAfter(bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

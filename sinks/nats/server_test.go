@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// testServer is a NATS server that can be stopped and started again with the same port and store.
+// testServer is a NATS server that can be stopped and started again with the same port
+// and store.
 type testServer struct {
 	*server.Server
 	options server.Options
@@ -71,7 +72,8 @@ func (s *testServer) stop() {
 	s.WaitForShutdown()
 }
 
-// restart stops the server, as a crash would as far as clients can tell, and starts it again.
+// restart stops the server, as a crash would as far as clients can tell, and starts it
+// again.
 func (s *testServer) restart(t testing.TB) {
 	t.Helper()
 	s.stop()
@@ -147,7 +149,8 @@ func readStream(t testing.TB, url string, options ...natsgo.Option) []schema.Eve
 	return events
 }
 
-// openStream looks at the stream. What is asked while the stream has no leader is never answered, so it asks again.
+// openStream looks at the stream. What is asked while the stream has no leader is never
+// answered, so it asks again.
 func openStream(ctx context.Context, t testing.TB, js jetstream.JetStream) jetstream.Stream {
 	t.Helper()
 	for {

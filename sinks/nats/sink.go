@@ -8,12 +8,11 @@ import (
 	"sync"
 	"time"
 
-	natsgo "github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/virtcast/virtcast/internal/retry"
+	"github.com/virtcast/virtcast/internal/tlsfiles"
 	"github.com/virtcast/virtcast/schema"
-	"github.com/virtcast/virtcast/sinks"
 )
 
 // ErrClosed is returned by every method after Close.
@@ -22,43 +21,57 @@ var ErrClosed = errors.New("nats sink is closed")
 // maxHeader is the largest header block that a stream stores.
 const maxHeader = 65535
 
+// settleTime is how long a message that was written to a connection may take to be stored
+// after the connection was closed: a generous multiple of what a cluster needs.
+const settleTime = time.Second
+
 // Options is what the program gives to a sink. The zero value works.
 type Options struct {
-	// Logger hears of connections and of advice about the stream; nil means silence.
-	// Errors are returned, not logged.
+	// Logger logs connections and advice about the stream; nil means silence. Errors are
+	// returned, not logged.
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil means none. Give each sink its own, with a label
 	// of its name (prometheus.WrapRegistererWith).
 	Registerer prometheus.Registerer
 }
 
-// Sink delivers events to one NATS server or cluster. Deliver must not be called
-// concurrently; everything else may be.
+// Sink delivers events to one NATS server or cluster. It is a bridge.Connector. Deliver
+// must not be called concurrently; everything else may be.
 type Sink struct {
 	cfg     Config
-	bucket  string // of states, whose stream cfg.Stream is; "" for a stream of events
+	bucket  string // of states, whose stream is cfg.Stream; "" for a stream of events
 	subject *subject
+	files   *tlsfiles.Files
 	log     *slog.Logger
 	metrics *metrics
 
-	mu     sync.Mutex // guards link and closed
+	mu     sync.Mutex // guards what follows
 	link   *link
+	fit    Fit // of the last link
 	closed bool
 
 	// The rest belongs to Deliver.
 	encoder *encoder
-	plan    plan
+	round   round
+	order   order
 	lanes   lanes
-	// suspects counts the next events that may be under way from an earlier attempt;
-	// fresh is set until the first Deliver has succeeded, when an earlier process's may be.
-	suspects int
-	fresh    bool
+	batch   batch
+	// Events may be on their way from an earlier round, or from an earlier process: they
+	// then go in lanes. careful is set until a round has left nothing open. settled is when
+	// what was sent and not answered has arrived or never will; not all of it need be in
+	// the next round.
+	careful  bool
+	settled  time.Time
+	batching *retry.Episode
+	// refused is set when the server has refused a subject in core mode, in the last
+	// round.
+	refused bool
 }
 
 // New returns a sink that is not connected yet. The error is a fault of cfg, see
 // [Config.Validate], or of the registration of metrics.
 func New(cfg Config, options Options) (*Sink, error) {
-	if err := cfg.Validate(""); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("nats sink: %w", err)
 	}
 	subject, err := parseSubject(cfg.WithDefaults().Subject)
@@ -84,82 +97,108 @@ func newSinkFor(cfg Config, subject *subject, options Options) (*Sink, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{
-		cfg: cfg, subject: subject, log: log, metrics: m, fresh: true,
+		cfg: cfg, subject: subject, files: cfg.TLS.files(), log: log, metrics: m, careful: true,
 		encoder: newEncoder(subject, cfg.Content, cfg.Mode == ModeJetStream),
+		batching: retry.NewEpisode(log, retry.Messages{
+			Begin: "the stream refuses a batch; its events are sent one by one",
+			Still: "the stream still refuses batches",
+			End:   "the stream takes batches again",
+		}),
 	}, nil
 }
 
-// Connect connects and looks at the stream, unless that is done already. Deliver does
-// so itself; Connect is for those who want to know early. Every error is transient, and an
-// [*Error] that says what to change, except for ctx's own and [ErrClosed].
-func (s *Sink) Connect(ctx context.Context) (Fit, error) {
-	l, err := s.connected(ctx)
-	if err != nil {
-		return Fit{}, err
-	}
-	return l.fit, nil
+// Connect connects and inspects the stream, unless that is done already. Deliver does so
+// itself; Connect is for callers that want to know early what is wrong. Every error is
+// transient, and an [*Error] that names the cure, except for the cause of ctx's end and
+// [ErrClosed].
+func (s *Sink) Connect(ctx context.Context) error {
+	_, err := s.connected(ctx)
+	return err
 }
 
-// Deliver publishes events in order; see package bridge for the contract. The error is permanent for an
-// event whose message is larger than the server or the stream takes.
+// Fit returns how the stream suits the sink, as it was found by the last connection that
+// was made. It is the zero Fit before the first.
+func (s *Sink) Fit() Fit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fit
+}
+
+// Deliver publishes events in one round, as the contract in package bridge has it:
+// outcome is called with nil for each event that the server has acknowledged, and with a
+// permanent error for each whose message is larger than the server or the stream takes.
+// Deliver returns nil if every event has an outcome, else the reason why some have none.
 //
-// In core mode, an event counts as acknowledged when the server has it: all or none of a call.
+// In core mode, an event counts as acknowledged when the server has it.
 func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(i int, err error)) error {
-	return inOutcomes(events, outcome, func(rest []schema.Event) (int, error) { return s.deliver(ctx, rest) })
-}
-
-// inOutcomes tells the outcomes of a delivery that acknowledges events in their order.
-func inOutcomes(events []schema.Event, outcome func(i int, err error), deliver func([]schema.Event) (int, error)) error {
-	n, err := deliver(events)
-	for i := range n {
-		outcome(i, nil)
-	}
-	var permanent interface{ Permanent() bool }
-	if !errors.As(err, &permanent) || !permanent.Permanent() {
-		return err
-	}
-	outcome(n, err)
-	if n == len(events)-1 {
+	if len(events) == 0 {
 		return nil
 	}
-	return errors.New("an event before these was refused")
-}
-
-func (s *Sink) deliver(ctx context.Context, events []schema.Event) (n int, err error) {
-	if len(events) == 0 {
-		return 0, nil
-	}
 	l, err := s.connected(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	// A write to a server that does not read blocks; this ends it.
 	defer context.AfterFunc(ctx, l.abort)()
 	start := time.Now()
-	var tooLarge *tooLargeError
+	r := &s.round
+	r.begin(events, outcome)
+	defer r.end()
 	if s.cfg.Mode == ModeCore {
-		n, err = s.deliverCore(ctx, l, events)
+		err = s.deliverCore(ctx, l)
 	} else {
-		n, err = s.deliverStream(ctx, l, events)
+		err = s.deliverStream(ctx, l)
 	}
-	s.metrics.delivered.Add(float64(n))
-	switch {
-	case err == nil:
+	s.metrics.delivered.Add(float64(r.stored))
+	if r.open == 0 {
 		s.metrics.seconds.Observe(time.Since(start).Seconds())
-		return n, nil
-	case errors.As(err, &tooLarge):
-		return n, sinks.Permanent(fmt.Errorf("event %s of %s: %w", events[n].ID(), events[n].Connection.Source, err))
+		return nil
 	}
-	s.drop(l)
+	// A late answer must not count for another message; and where nothing was stored, the
+	// next connection finds out whether the stream has changed.
+	if l.unanswered {
+		s.settled = time.Now().Add(settleTime)
+	}
+	if l.unanswered || r.stored == 0 {
+		s.drop(l)
+	}
 	if ctx.Err() != nil {
-		return n, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
-	return n, s.publishError(err)
+	return s.publishError(err)
 }
 
-// Close ends the connection. A Deliver that is under way fails. It does not block
-// for long; ctx is there for the day it has to.
-func (s *Sink) Close(context.Context) error {
+// deliverStream publishes to the stream: in one batch where the stream allows it, else in
+// lanes. Where the server ends a batch early, the rest goes in lanes, so that one event
+// that the stream does not take holds up no other object's events.
+func (s *Sink) deliverStream(ctx context.Context, l *link) error {
+	r := &s.round
+	inBatch := l.fit.Batch && !s.careful && len(r.events) > 1 && (s.settled.IsZero() || time.Now().After(s.settled))
+	s.careful = true // Until the round is known to have left nothing open.
+	var refusal error
+	if inBatch {
+		ended, err := s.deliverBatch(ctx, l)
+		if err != nil && !ended {
+			return err
+		}
+		refusal = err
+	}
+	var err error
+	if r.open > 0 {
+		err = s.deliverLanes(ctx, l)
+	}
+	s.careful = r.open > 0
+	switch {
+	case inBatch && refusal == nil:
+		s.batching.Recovered(ctx)
+	case inBatch && r.open == 0 && r.refused == 0: // Else the outcomes tell why.
+		s.batching.Failed(ctx, refusal)
+	}
+	return err
+}
+
+// Close ends the connection. A Deliver that is in progress fails. It may be called again.
+func (s *Sink) Close() error {
 	s.mu.Lock()
 	l := s.link
 	s.link, s.closed = nil, true
@@ -187,7 +226,7 @@ func (s *Sink) connected(ctx context.Context) (*link, error) {
 		}
 		s.drop(l)
 	}
-	l, err := dial(ctx, s.cfg)
+	l, err := dial(ctx, s.cfg, s.files)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -221,7 +260,7 @@ func (s *Sink) adopt(l *link) bool {
 	if s.closed {
 		return false
 	}
-	s.link = l
+	s.link, s.fit = l, l.fit
 	return true
 }
 
@@ -233,63 +272,4 @@ func (s *Sink) drop(l *link) {
 	}
 	s.mu.Unlock()
 	l.close()
-}
-
-// deliverStream publishes to the stream: what may be under way already in lanes, the rest
-// in one batch where the stream allows it.
-func (s *Sink) deliverStream(ctx context.Context, l *link, events []schema.Event) (n int, err error) {
-	inLanes := min(s.suspects, len(events))
-	if s.fresh || !l.fit.Batch || len(events) == 1 {
-		inLanes = len(events)
-	}
-	var sent int
-	if inLanes > 0 {
-		n, sent, err = s.deliverLanes(ctx, l, events[:inLanes])
-	}
-	if err == nil && inLanes < len(events) {
-		var more int
-		more, sent, err = s.deliverBatch(ctx, l, events[inLanes:])
-		n, sent = inLanes+more, inLanes+sent
-	}
-	s.suspects = max(s.suspects-n, sent-n, 0)
-	s.fresh = s.fresh && err != nil
-	return n, err
-}
-
-// tooLargeError is returned when a message can never be stored.
-type tooLargeError struct {
-	what        string
-	size, limit int
-}
-
-func (e *tooLargeError) Error() string {
-	if e.size == 0 {
-		return e.what + " is larger than the stream takes"
-	}
-	return fmt.Sprintf("%s of %d bytes is larger than the %d that fit", e.what, e.size, e.limit)
-}
-
-// encode returns the message of an event, or a *tooLargeError when it is too large for the server
-// or the stream. The message is valid until the next call.
-func (s *Sink) encode(l *link, e *schema.Event) (*natsgo.Msg, error) {
-	m := s.encoder.encode(e)
-	header, total := s.encoder.size()
-	switch {
-	case total > l.fit.MaxMessage:
-		return nil, &tooLargeError{"message", total, l.fit.MaxMessage}
-	case header > maxHeader && l.fit.Stream != "":
-		return nil, &tooLargeError{"header", header, maxHeader}
-	}
-	return m, nil
-}
-
-// permanent turns the server's refusal of a message for its size into a *tooLargeError.
-func permanent(err error) error {
-	switch {
-	case isCode(err, jetstream.JSErrCodeStreamMessageExceedsMaximum):
-		return &tooLargeError{what: "message"}
-	case isCode(err, codeHeaderTooLarge):
-		return &tooLargeError{what: "header"}
-	}
-	return err
 }

@@ -14,7 +14,8 @@ import (
 // errNoAnswer is returned when the JetStream API does not answer in time.
 var errNoAnswer = errors.New("no answer in time")
 
-// shortDuplicates is the duplicates window below which a retry after a short outage is not covered.
+// shortDuplicates is the duplicates window below which a retry after a short outage is
+// not covered.
 const shortDuplicates = 30 * time.Second
 
 // Fit says how a stream suits this sink.
@@ -33,7 +34,8 @@ type Fit struct {
 	Advice []string
 }
 
-// open looks at the stream, and creates it where it is missing and the configuration asks for it.
+// open looks at the stream, and creates it where it is missing and the configuration asks
+// for it.
 func (s *Sink) open(ctx context.Context, l *link) error {
 	l.fit = Fit{MaxMessage: int(l.nc.MaxPayload())}
 	if s.cfg.Mode == ModeCore {
@@ -60,8 +62,9 @@ func allowsBatches(version string) bool {
 	return major > 2 || major == 2 && minor >= 14
 }
 
-// streamRequest asks the JetStream API about a stream, and returns the stream's configuration.
-// Unlike the client library, it notices at once when the request is not permitted.
+// streamRequest asks the JetStream API about a stream, and returns the stream's
+// configuration. Unlike the client library, it notices at once when the request is not
+// permitted.
 func (l *link) streamRequest(ctx context.Context, op, stream string, body any, timeout time.Duration) (jetstream.StreamConfig, error) {
 	var answer struct {
 		Config jetstream.StreamConfig `json:"config"`
@@ -111,7 +114,8 @@ func (s *Sink) creation(batch bool) jetstream.StreamConfig {
 }
 
 // streamConfig is a stream of events: it keeps everything, within MaxAge and MaxBytes,
-// and discards the oldest when full, since an event that cannot be published would hold up all later ones.
+// and discards the oldest when full, since an event that cannot be published would hold
+// up all later ones.
 func (s *Sink) streamConfig(batch bool) jetstream.StreamConfig {
 	storage := jetstream.FileStorage
 	if s.cfg.Storage == StorageMemory {
@@ -137,7 +141,8 @@ func (s *Sink) streamConfig(batch bool) jetstream.StreamConfig {
 	}
 }
 
-// inspect fails for a stream that cannot take the events, and notes how well it takes them.
+// inspect fails for a stream that cannot take the events, and notes how well it takes
+// them.
 func (s *Sink) inspect(l *link, c jetstream.StreamConfig, batches bool) error {
 	f := &l.fit
 	f.Stream, f.Duplicates, f.Replicas, f.Batch = c.Name, c.Duplicates, c.Replicas, c.AllowBatchPublish

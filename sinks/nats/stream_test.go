@@ -21,10 +21,10 @@ func TestCreateStream(t *testing.T) {
 		MaxAge: time.Hour, MaxBytes: 1 << 20, Duplicates: time.Minute,
 	})
 	defer closeSink(t, sink)
-	fit, err := sink.Connect(t.Context())
-	if err != nil {
+	if err := sink.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	fit := sink.Fit()
 	want := Fit{Stream: "EVENTS", Created: true, Batch: true, MaxMessage: 1 << 20, Duplicates: time.Minute, Replicas: 1}
 	if diff := cmp.Diff(want, fit); diff != "" {
 		t.Errorf("Fit (-want +got):\n%s", diff)
@@ -45,7 +45,8 @@ func TestCreateStream(t *testing.T) {
 	// What exists is left alone.
 	other := newSink(t, Config{URL: srv.ClientURL(), Create: true, Stream: "EVENTS", Subject: "vms.{uuid}.{event}", MaxAge: time.Minute})
 	defer closeSink(t, other)
-	fit, err = other.Connect(t.Context())
+	err = other.Connect(t.Context())
+	fit = other.Fit()
 	if err != nil || fit.Created || fit.Duplicates != time.Minute {
 		t.Errorf("Connect to an existing stream = %+v, %v", fit, err)
 	}
@@ -53,13 +54,13 @@ func TestCreateStream(t *testing.T) {
 
 func closeSink(t *testing.T, sink *Sink) {
 	t.Helper()
-	if err := sink.Close(t.Context()); err != nil {
+	if err := sink.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }
 
-// TestStreamMisfits: what is wrong with a stream, an account or a server is a transient error, in one line that
-// says what to change.
+// TestStreamMisfits: what is wrong with a stream, an account or a server is a transient
+// error, in one line that says what to change.
 func TestStreamMisfits(t *testing.T) {
 	noJetStream := func(o *server.Options) { o.JetStream = false }
 	tests := []struct {
@@ -168,10 +169,10 @@ func TestAdvice(t *testing.T) {
 	})
 	sink := newSink(t, Config{URL: srv.ClientURL()})
 	defer closeSink(t, sink)
-	fit, err := sink.Connect(t.Context())
-	if err != nil {
+	if err := sink.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	fit := sink.Fit()
 	for _, want := range []string{"duplicates window is 1s", "discard policy is new", "max_msgs_per_subject is 5", "retention is", "allow_batched is off"} {
 		found := false
 		for _, advice := range fit.Advice {
@@ -186,7 +187,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// TestMaxMessageSize: the limit of the stream makes an event permanent, also when it is lowered while connected.
+// TestMaxMessageSize: the limit of the stream makes an event permanent, also when it is
+// lowered while connected.
 func TestMaxMessageSize(t *testing.T) {
 	for _, batch := range []bool{true, false} {
 		srv := startServer(t, nil)
@@ -194,7 +196,7 @@ func TestMaxMessageSize(t *testing.T) {
 		stream := createStream(t, nc, func(c *jetstream.StreamConfig) { c.AllowBatchPublish = batch })
 		sink := newSink(t, Config{URL: srv.ClientURL()})
 		source := sinktest.NewSource(1, 3)
-		if _, err := sinktest.Prefix(t.Context(), sink, source.Take(10)); err != nil {
+		if _, err := sinktest.Pump(t.Context(), sink, source.Take(10), 10); err != nil {
 			t.Fatal(err)
 		}
 		c := stream.CachedInfo().Config
@@ -208,22 +210,13 @@ func TestMaxMessageSize(t *testing.T) {
 		}
 		events := source.Take(100)
 		events[60].Object.Name = strings.Repeat("x", 4096)
-		rest := events
-		for range 5 {
-			n, err := sinktest.Prefix(t.Context(), sink, rest)
-			rest = rest[n:]
-			if sinktest.IsPermanent(err) {
-				break
-			}
-			if err == nil {
-				t.Fatalf("batch=%t: Deliver succeeded", batch)
-			}
-		}
-		if len(rest) != 40 {
-			t.Errorf("batch=%t: %d events are left at the permanent error, want 40", batch, len(rest))
-		}
-		if _, err := sinktest.Pump(t.Context(), sink, rest[1:], 100); err != nil {
+		o, err := sinktest.Deliver(t.Context(), sink, events)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if stored, refused, open := o.Count(); stored != 99 || open != 0 || o.Refused[60] == nil {
+			t.Errorf("batch=%t: %d events were stored, %d refused, and %d have no outcome, want 99, number 60, and none (%v)",
+				batch, stored, refused, open, o.Err)
 		}
 		var want []schema.Event
 		want = append(append(want, events[:60]...), events[61:]...)

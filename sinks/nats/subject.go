@@ -2,10 +2,9 @@ package nats
 
 import (
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/virtcast/virtcast/internal/template"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -15,82 +14,55 @@ const DefaultSubject = "virt.{connection}.{uuid}.{kind}.{event}.{detail}"
 // missing stands in a subject for a token that an event has no value for.
 const missing = '_'
 
-// placeholder is a value of an event that a subject template may name.
-type placeholder uint8
-
+// The placeholders of a subject template, as indexes of placeholders.
 const (
-	literal placeholder = iota
-	connectionToken
+	connectionToken = iota
 	uuidToken
 	kindToken
 	eventToken
 	detailToken
 )
 
-// placeholderNames are the names of the placeholders, in the order of their values.
-var placeholderNames = [...]string{"", "connection", "uuid", "kind", "event", "detail"}
-
-// part is a piece of a subject template: a literal text or a placeholder.
-type part struct {
-	text  string
-	value placeholder
+var placeholders = []string{
+	connectionToken: "connection", uuidToken: "uuid", kindToken: "kind", eventToken: "event", detailToken: "detail",
 }
 
 // subject is a parsed subject template.
 type subject struct {
-	parts []part
-	// pattern is the template with every token that holds a placeholder replaced by "*".
+	parts []template.Part
+	// pattern is the template with "*" for every token that holds a placeholder.
 	pattern string
 }
 
-// parseSubject parses a template. The error is a lower-case phrase that says what is wrong.
-func parseSubject(template string) (*subject, error) {
-	var s subject
-	for rest := template; rest != ""; {
-		open := strings.IndexAny(rest, "{}")
-		if open < 0 {
-			s.parts = append(s.parts, part{text: rest})
-			break
-		}
-		if rest[open] == '}' {
-			return nil, fmt.Errorf("%q has a } without a {", template)
-		}
-		end := strings.IndexByte(rest[open:], '}')
-		if end < 0 {
-			return nil, fmt.Errorf("%q has a { without a }", template)
-		}
-		name := rest[open+1 : open+end]
-		value := slices.Index(placeholderNames[1:], name) + 1
-		if value == 0 {
-			quoted := strconv.Quote(name)
-			return nil, fmt.Errorf("{%s} is not a placeholder", quoted[1:len(quoted)-1])
-		}
-		if open > 0 {
-			s.parts = append(s.parts, part{text: rest[:open]})
-		}
-		s.parts = append(s.parts, part{value: placeholder(value)})
-		rest = rest[open+end+1:]
+// parseSubject parses a template. The error is a lower-case phrase that says what is
+// wrong.
+func parseSubject(text string) (*subject, error) {
+	parsed, err := template.Parse(text, placeholders...)
+	if err != nil {
+		return nil, err
 	}
-	tokens := strings.Split(template, ".")
+	tokens := strings.Split(text, ".")
+	at := 0
 	for i, token := range tokens {
-		switch {
-		case token == "":
-			return nil, fmt.Errorf("%q has an empty token", template)
-		case strings.ContainsAny(token, "*> \t\r\n"):
-			return nil, fmt.Errorf("%q has a wildcard or a space", template)
-		case strings.Contains(token, "{"):
+		if token == "" {
+			return nil, &template.Error{Text: text, At: at, Problem: "an empty token"}
+		}
+		if bad := strings.IndexAny(token, "*> \t\r\n"); bad >= 0 {
+			return nil, &template.Error{Text: text, At: at + bad, Problem: "a wildcard or a space"}
+		}
+		at += len(token) + len(".")
+		if strings.Contains(token, "{") {
 			tokens[i] = "*"
 		}
 	}
 	if tokens[0] == "*" || tokens[0][0] == '$' {
-		return nil, fmt.Errorf("%q does not begin with a fixed word", template)
+		return nil, fmt.Errorf("%q does not begin with a fixed word", text)
 	}
-	s.pattern = strings.Join(tokens, ".")
-	return &s, nil
+	return &subject{parts: parsed.Parts(), pattern: strings.Join(tokens, ".")}, nil
 }
 
-// filter returns the widest subject that a stream made for this template listens on:
-// the fixed tokens at the start, then ">". A template without placeholders is its own filter.
+// filter returns the subject that a stream made for this template listens on: the fixed
+// tokens at the start, then ">". A template without placeholders is its own filter.
 func (s *subject) filter() string {
 	fixed, _, found := strings.Cut(s.pattern, ".*")
 	if !found {
@@ -104,17 +76,13 @@ func (s *subject) filter() string {
 func (s *subject) appendTo(dst []byte, e *schema.Event) []byte {
 	kind, event, detail := schema.SubjectTokens(e)
 	for i := range s.parts {
-		switch p := &s.parts[i]; p.value {
-		case literal:
-			dst = append(dst, p.text...)
+		switch p := &s.parts[i]; p.Name {
+		case template.Literal:
+			dst = append(dst, p.Text...)
 		case connectionToken:
 			dst = appendToken(dst, e.Connection.Name)
 		case uuidToken:
-			if e.Object.UUID.IsZero() {
-				dst = append(dst, missing)
-			} else {
-				dst = e.Object.UUID.AppendText36(dst)
-			}
+			dst = appendObject(dst, &e.Object)
 		case kindToken:
 			dst = appendToken(dst, kind)
 		case eventToken:
@@ -126,8 +94,19 @@ func (s *subject) appendTo(dst []byte, e *schema.Event) []byte {
 	return dst
 }
 
-// appendToken appends a value as a subject token: "_" for an empty value and for
-// every byte that is a separator, a wildcard, a space or not printable ASCII.
+// appendObject appends an object's UUID, or the name of an object that has none.
+func appendObject(dst []byte, o *schema.Object) []byte {
+	switch {
+	case o.IsConnection():
+		return append(dst, missing)
+	case o.Family == schema.FamilyNodeDevice:
+		return appendToken(dst, o.Name)
+	}
+	return o.UUID.AppendText36(dst)
+}
+
+// appendToken appends a value as a subject token: "_" for an empty value, and for every
+// byte that is a separator, a wildcard, a space or not printable ASCII.
 func appendToken(dst []byte, value string) []byte {
 	if value == "" {
 		return append(dst, missing)
@@ -142,8 +121,8 @@ func appendToken(dst []byte, value string) []byte {
 	return dst
 }
 
-// covers reports whether every subject that pattern matches is matched by filter, too.
-// Both may hold "*" tokens and end in ">".
+// covers reports whether filter matches every subject that pattern matches. Both may hold
+// "*" tokens and end in ">".
 func covers(filter, pattern string) bool {
 	for {
 		f, filterRest, filterMore := strings.Cut(filter, ".")

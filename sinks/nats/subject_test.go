@@ -15,6 +15,8 @@ func TestSubject(t *testing.T) {
 	unknown := source.Peculiar()[0]
 	odd := started
 	odd.Connection = &schema.Connection{Name: "a b.c*d>e\u00e9"}
+	device := started
+	device.Object = schema.Object{Family: schema.FamilyNodeDevice, Name: "pci_0000_00_1f.2"}
 	tests := []struct {
 		name, template         string
 		event                  schema.Event
@@ -24,6 +26,7 @@ func TestSubject(t *testing.T) {
 		{"gap", DefaultSubject, gap, "virt.kvm00._.gap._._", "virt.*.*.*.*.*", "virt.>"},
 		{"unknown numbers", DefaultSubject, unknown, "virt.kvm00.66000000-0000-4000-8000-000000000000.lifecycle.unknown-42.unknown-43", "virt.*.*.*.*.*", "virt.>"},
 		{"odd name", "v.{connection}", odd, "v.a_b_c_d_e__", "v.*", "v.>"},
+		{"node device", "v.{uuid}.x", device, "v.pci_0000_00_1f_2.x", "v.*.x", "v.>"},
 		{"no placeholder", "vm.events", started, "vm.events", "vm.events", "vm.events"},
 		{"within a token", "a.b.vm-{uuid}.x.{event}", gap, "a.b.vm-_.x._", "a.b.*.x.*", "a.b.>"},
 	}
@@ -69,8 +72,8 @@ func TestCovers(t *testing.T) {
 	}
 }
 
-// FuzzSubject: whatever a template and a name are, a subject that is made has the tokens of its
-// pattern, none of them empty or a wildcard.
+// FuzzSubject: whatever a template and a name are, a subject that is made has the tokens
+// of its pattern, none of them empty or a wildcard.
 func FuzzSubject(f *testing.F) {
 	f.Add(DefaultSubject, "kvm01")
 	f.Add("a.{uuid}x{kind}", "a.b *>")

@@ -18,7 +18,7 @@ import (
 type Sink interface {
 	bridge.Sink
 	// Close ends what the sink has started. Deliver fails afterwards.
-	Close(ctx context.Context) error
+	Close() error
 }
 
 // Harness is how the suite gets at an adapter.
@@ -110,9 +110,7 @@ func open(t *testing.T, f Fixture) Sink {
 
 func closeSink(t *testing.T, sink Sink) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := sink.Close(ctx); err != nil {
+	if err := sink.Close(); err != nil {
 		t.Errorf("Close: %v", err)
 	}
 }

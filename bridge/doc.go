@@ -1,5 +1,5 @@
-// Package bridge makes observations durable and delivers them to the sinks. It is the only
-// home of virtcast's delivery promises:
+// Package bridge makes observations durable and delivers them to the sinks. It is the
+// only home of virtcast's delivery promises:
 //
 //  1. Order. The events of one object reach each sink in the order in which they were
 //     recorded. So does an event about a connection itself, such as a gap, among all
@@ -36,14 +36,14 @@
 //	Record ─┼─ committer: stamp → journal ┤
 //	Record ─┘  (group commit)             └─ pump B: Next → Deliver → Commit ── sink B
 //
-// The committer takes the batches of all callers of Record, one after the other. It stamps
-// each observation, appends its record to a journal batch, and adds the values that have
-// changed: the sequences, what is known of each domain (package domains), and the
-// positions. One fsync makes all of it durable. If the journal refuses the batch, all of it
-// is taken back: no sequence has a hole.
+// The committer takes the batches of all callers of Record, one after the other. It
+// stamps each observation, appends its record to a journal batch, and adds the values
+// that have changed: the sequences, what is known of each domain (package domains), and
+// the positions. One fsync makes all of it durable. If the journal refuses the batch, all
+// of it is taken back: no sequence has a hole.
 //
-// A group is what queued up during the last write. Where writes follow each other within 2
-// ms, a small group first waits until 2 ms have passed, so that fewer fsyncs serve more
+// A group is what queued up during the last write. Where writes follow each other within
+// 2 ms, a small group first waits until 2 ms have passed, so that fewer fsyncs serve more
 // events. An event that comes alone is written at once.
 //
 // A batch may contain a listing. The committer compares it with what is known and appends
@@ -61,9 +61,10 @@
 //	                    └ the cursor
 //
 // The cursor stands at the first event without outcome. So after a restart, everything
-// behind it is delivered again, also what was acknowledged (43 and 45), with the same ids.
-// The backlog's events are in memory up to a MiB. Beyond that two bits per record are kept,
-// and the records are read again from the journal: the journal's size is the bound.
+// behind it is delivered again, also what was acknowledged (43 and 45), with the same
+// ids. The backlog's events are in memory up to a MiB. Beyond that two bits per record
+// are kept, and the records are read again from the journal: the journal's size is the
+// bound.
 //
 // An event that was refused for good becomes a dead letter after the round, before the
 // cursor passes it. A record that a newer version wrote stops its sink, and nothing else.
@@ -77,11 +78,11 @@
 // # Sources, epochs and owners
 //
 // Sequences count for a source within an epoch. The epoch is kept with the source; a new
-// source takes the journal's. Where several bridges share connections, [Options].Owned says
-// which sources are this one's to deliver: pumps ask before every delivery.
+// source takes the journal's. Where several bridges share connections, [Options].Owned
+// says which sources are this one's to deliver: pumps ask before every delivery.
 //
 // # Goroutines
 //
-// [Bridge.Run] owns the committer and one pump for each sink and store, and waits for them.
-// Nothing polls.
+// [Bridge.Run] owns the committer and one pump for each sink and store, and waits for
+// them. Nothing polls.
 package bridge

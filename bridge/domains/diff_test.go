@@ -198,8 +198,8 @@ func TestDiffEvents(t *testing.T) {
 	}
 }
 
-// TestDiffOfMigrated holds that a domain that has become active elsewhere has migrated, where it is
-// missing.
+// TestDiffOfMigrated holds that a domain that has become active elsewhere has migrated,
+// where it is missing.
 func TestDiffOfMigrated(t *testing.T) {
 	b := newTestBook()
 	for _, o := range []*schema.Observation{
@@ -217,8 +217,9 @@ func TestDiffOfMigrated(t *testing.T) {
 	}
 }
 
-// TestDiffAgrees compares random worlds with books that have seen a part of what happened: after the diff's
-// events the book agrees with the listing, in whatever order the listing has it.
+// TestDiffAgrees compares random worlds with books that have seen a part of what
+// happened: after the diff's events the book agrees with the listing, in whatever order
+// the listing has it.
 func TestDiffAgrees(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for round := range 3000 {

@@ -215,7 +215,7 @@ func TestStuckForLong(t *testing.T) {
 	k := newKeyed()
 	k.stuck = domainIs(0)
 	r := start(t, t.TempDir(), journal.Options{SegmentBytes: 1 << 20}, bridge.Options{}, map[string]bridge.Sink{"k": k})
-	const rounds, each = 60, 200
+	const rounds, each = 30, 200
 	want, stuckForAWhile := 0, 0
 	for n := range rounds {
 		if n == rounds/2 {
@@ -247,7 +247,7 @@ func TestStuckForLong(t *testing.T) {
 // TestBacklogLives goes through random faults by key, with gaps among the events, and a
 // memory that is always full.
 func TestBacklogLives(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		k := newKeyed()
 		k.refuses = detailIs(17)

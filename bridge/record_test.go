@@ -152,7 +152,7 @@ func TestLargeListing(t *testing.T) {
 	dir := t.TempDir()
 	s := newMemory()
 	r := start(t, dir, journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"a": s})
-	const many = 40_000
+	const many = 12_000
 	m := listed(true)
 	for n := range many {
 		m.Listing.Domains = append(m.Listing.Domains, schema.ListedDomain{

@@ -75,7 +75,7 @@ func TestEmbed(t *testing.T) {
 	for {
 		select {
 		case line, ok := <-seen:
-			if !ok || !strings.HasPrefix(line, "web-1 st") {
+			if !ok || !strings.HasPrefix(line, "web-1 ") {
 				t.Errorf("the program printed %q, want an event of web-1", line)
 			}
 			return

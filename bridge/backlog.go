@@ -16,18 +16,18 @@ const eventBytes = 400
 //
 //	            cursor                                read
 //	journal ────┬─────────────────────────────────────┬──────►
-//	            waiting: events in memory             └ fresh
-//	            parked:  offsets; read again in sweeps
+//	            waiting: events in memory             └ new
+//	            parked:  offsets, read again in sweeps
 //
 // Events wait in memory until there are [waitingBytes] of them. Those beyond are parked:
 // two bits each say that the record is undelivered, and whether the sink was given it
-// before. So the memory is bounded by the size of the journal (a MiB for four million
-// records), and by a counter for each domain and connection that has something parked.
+// before. So the journal's own size bounds the memory: a MiB for four million records, and
+// a counter for each object and connection that has something parked.
 //
 // A sweep reads the parked records again, from the first to the last and then from the
-// first again, a little with each attempt. An event that need not wait for an earlier
-// undelivered one is presented to the sink; all others stay. So one key that
-// is stuck for long, and fills the memory, does not hold up another that is not stuck any more.
+// first again, a part with each attempt. It presents an event that need not wait for an
+// earlier undelivered one; all others stay. So a key that is stuck for long, and fills the
+// memory, does not hold up another that is not stuck any more.
 //
 // Law: if the event y must wait for the earlier event x (see [holds]), and x is parked,
 // then y is parked.
@@ -44,34 +44,6 @@ type backlog struct {
 	// The sweep: the offset where it goes on, and the events that it has left parked.
 	at       uint64
 	leftOver holds
-}
-
-// entry is what the pump knows of an event beside the event itself.
-type entry struct {
-	// offset is 0 for a state that a store is primed with: it is no record.
-	offset uint64
-	data   []byte // the record
-	owned  bool   // data is not the reader's memory
-	sent   bool   // the sink was given it before
-	parked bool   // it is in backlog.parked
-	result result
-	reason error // of a refusal
-}
-
-// result is what has become of an event in a round.
-type result uint8
-
-const (
-	open         result = iota // no outcome yet
-	acknowledged               // the other side has it
-	refused                    // it can never be delivered
-	superseded                 // a newer state takes its place
-)
-
-// undelivered is an event that waits in memory.
-type undelivered struct {
-	entry
-	event schema.Event
 }
 
 func (b *backlog) empty() bool { return len(b.waiting) == 0 && b.parked.count == 0 }
@@ -97,29 +69,84 @@ func (b *backlog) hasRoom(size int) bool {
 	return len(b.waiting) == 0 || b.bytes+size+eventBytes <= b.limit
 }
 
-// keep takes in an event without outcome. Events are given to it in an order in which they may be delivered.
-func (b *backlog) keep(en *entry, e *schema.Event) {
-	switch {
-	case en.parked:
-		b.keepSwept(en, e)
-	case en.offset != 0 && (!b.hasRoom(len(en.data)) || b.inParked.mustWait(e)):
-		b.park(en, e)
-	default: // What a store is primed with is in memory in any case: it cannot be read again.
-		b.wait(en, e)
+// take moves all events that wait in memory to a round.
+func (b *backlog) take(r *round) {
+	for i := range b.waiting {
+		u := &b.waiting[i]
+		r.add(u.entry, &u.event)
+	}
+	clear(b.waiting)
+	b.waiting, b.bytes = b.waiting[:0], 0
+	b.inWait.clear()
+}
+
+// sweep adds a record that was read again to a round, if it is parked and need not wait.
+func (b *backlog) sweep(r *round, offset uint64, data []byte, e *schema.Event) {
+	if b.inWait.mustWait(e) || b.leftOver.mustWait(e) {
+		b.leftOver.add(e)
+		return
+	}
+	r.add(entry{offset: offset, data: data, sent: b.sent.has(offset), parked: true}, e)
+}
+
+// restartSweep makes the next sweep begin with the first parked record.
+func (b *backlog) restartSweep() {
+	b.at = 0
+	b.leftOver.clear()
+}
+
+// settle takes in what a round has left without outcome, and takes out what has one.
+func (b *backlog) settle(r *round) {
+	held := r.held
+	for i := range r.entries {
+		en := &r.entries[i]
+		if en.parked || en.result != open {
+			continue
+		}
+		for i >= r.again && len(held) > 0 && held[0].offset < en.offset {
+			b.keep(&held[0].entry, &held[0].event)
+			held = held[1:]
+		}
+		en.sent = true
+		b.keep(en, &r.events[i])
+	}
+	for i := range held {
+		b.keep(&held[i].entry, &held[i].event)
+	}
+	for i := range r.entries { // What was in memory stays there first.
+		switch en := &r.entries[i]; {
+		case !en.parked:
+		case en.result == open:
+			en.sent = true
+			b.keepSwept(en, &r.events[i])
+		default:
+			b.unpark(en, &r.events[i])
+		}
+	}
+	if len(b.waiting) == 0 {
+		b.restartSweep()
 	}
 }
 
-// keepSwept takes back an event that a sweep has presented. Where there is room it waits in
-// memory from now on, so that it is presented again soon.
+// keep takes in an event without outcome. Of events that must wait for each other, the
+// earlier comes first.
+func (b *backlog) keep(en *entry, e *schema.Event) {
+	if en.offset != 0 && (!b.hasRoom(len(en.data)) || b.inParked.mustWait(e)) {
+		b.park(en, e)
+		return
+	}
+	b.wait(en, e) // Also what a store is primed with, which cannot be read again.
+}
+
+// keepSwept takes back an event that a sweep has presented. Where there is room it waits
+// in memory from now on, so that it is presented again soon.
 func (b *backlog) keepSwept(en *entry, e *schema.Event) {
 	if b.hasRoom(len(en.data)) && !b.leftOver.mustWait(e) {
 		b.unpark(en, e)
 		b.wait(en, e)
 		return
 	}
-	if en.sent {
-		b.sent.add(en.offset)
-	}
+	b.sent.add(en.offset)
 	b.leftOver.add(e)
 }
 
@@ -150,21 +177,4 @@ func (b *backlog) unpark(en *entry, e *schema.Event) {
 	b.sent.remove(en.offset)
 	b.inParked.remove(e)
 	en.parked = false
-}
-
-// take moves all events that wait in memory to a round.
-func (b *backlog) take(r *round) {
-	for i := range b.waiting {
-		u := &b.waiting[i]
-		r.add(u.entry, &u.event)
-	}
-	clear(b.waiting)
-	b.waiting, b.bytes = b.waiting[:0], 0
-	b.inWait.clear()
-}
-
-// restartSweep makes the next sweep begin with the first parked record.
-func (b *backlog) restartSweep() {
-	b.at = 0
-	b.leftOver.clear()
 }

@@ -2,10 +2,8 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,9 +12,6 @@ import (
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/schema"
 )
-
-// ErrClosed is returned by Record when Run has ended, or is ending.
-var ErrClosed = errors.New("the bridge is closed")
 
 // Defaults of [Options].
 const (
@@ -52,12 +47,8 @@ type Bridge struct {
 	log     *slog.Logger
 	metrics *metrics
 	stamps  *stamper
+	commits *committer
 	pumps   []*pump
-
-	requests chan *request
-	orders   chan func()   // what the committer does between groups
-	closing  chan struct{} // closed when Record must refuse
-	closed   sync.Once
 }
 
 // New returns a bridge on an open journal, which it uses alone for as long as it
@@ -76,17 +67,15 @@ func New(j *journal.Journal, opts Options) (*Bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Bridge{
-		journal:  j,
-		opts:     opts,
-		log:      opts.Logger,
-		stamps:   stamps,
-		requests: make(chan *request),
-		orders:   make(chan func()),
-		closing:  make(chan struct{}),
-	}
-	b.metrics = newMetrics(opts.Registerer, b)
-	return b, nil
+	m := newMetrics(opts.Registerer, j.Stats)
+	return &Bridge{
+		journal: j,
+		opts:    opts,
+		log:     opts.Logger,
+		metrics: m,
+		stamps:  stamps,
+		commits: newCommitter(j, stamps, m, opts.MaxDomains),
+	}, nil
 }
 
 // AddSink adds a sink under a name that is its cursor's name in the journal: the
@@ -97,8 +86,15 @@ func (b *Bridge) AddSink(name string, s Sink) error {
 	if err != nil {
 		return fmt.Errorf("sink %s: %w", name, err)
 	}
-	b.pumps = append(b.pumps, newPump(name, name, s, reader, b, nil))
+	b.addPump(name, name, s, reader, nil)
 	return nil
+}
+
+func (b *Bridge) addPump(name, routed string, s Sink, r *journal.Reader, states *stateFeed) {
+	b.pumps = append(b.pumps, newPump(pumpOptions{
+		name: name, routed: routed, sink: s, reader: r, states: states,
+		journal: b.journal, log: b.log, owned: b.opts.Owned, metrics: b.metrics.sink,
+	}))
 }
 
 // stateSuffix makes the name of a state store out of its sink's, which has no dot.
@@ -127,7 +123,7 @@ func (b *Bridge) AddStateStore(sink string, store Sink, belongs func(connection 
 		return fmt.Errorf("state store of sink %s: %w", sink, err)
 	}
 	feed := newStateFeed(b.stamps.known(), b.journal.Stats().Next, belongs)
-	b.pumps = append(b.pumps, newPump(name, sink, store, reader, b, feed))
+	b.addPump(name, sink, store, reader, feed)
 	return nil
 }
 
@@ -155,15 +151,7 @@ func (b *Bridge) Record(ctx context.Context, batch schema.MatchedBatch) error {
 	if len(batch.Matched) == 0 && batch.Position == nil {
 		return nil
 	}
-	r := &request{batch: batch, done: make(chan error, 1)}
-	select {
-	case b.requests <- r:
-		return <-r.done
-	case <-b.closing:
-		return ErrClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return b.commits.record(ctx, batch)
 }
 
 // Position returns the durable position of a connection: where its driver can resume
@@ -176,7 +164,7 @@ func (b *Bridge) Position(connection string) schema.Position {
 // delivering for up to the drain timeout, and returns when its goroutines have ended:
 // nil, or what a reader of the journal failed with.
 func (b *Bridge) Run(ctx context.Context) error {
-	defer b.close()
+	defer b.commits.close()
 	group, deliver := errgroup.WithContext(context.WithoutCancel(ctx))
 	deliver, stop := context.WithCancel(deliver)
 	defer stop()
@@ -185,15 +173,13 @@ func (b *Bridge) Run(ctx context.Context) error {
 		group.Go(func() error { return p.run(deliver) })
 	}
 	group.Go(func() error {
-		b.commitLoop(deliver, ctx.Done())
+		b.commits.loop(deliver, ctx.Done())
 		b.drain(deliver)
 		stop()
 		return nil
 	})
 	return group.Wait()
 }
-
-func (b *Bridge) close() { b.closed.Do(func() { close(b.closing) }) }
 
 // drain waits until every pump has delivered everything, or the drain timeout is
 // over, or ctx ends.
@@ -204,7 +190,7 @@ func (b *Bridge) drain(ctx context.Context) {
 	deadline := time.NewTimer(b.opts.DrainTimeout)
 	defer deadline.Stop()
 	for _, p := range b.pumps {
-		for p.pending() > 0 && !p.halted.Load() {
+		for p.metrics.pending() > 0 && !p.halted.Load() {
 			select {
 			case <-p.progress:
 			case <-deadline.C:
@@ -219,7 +205,7 @@ func (b *Bridge) drain(ctx context.Context) {
 
 func (b *Bridge) logLeft() {
 	for _, p := range b.pumps {
-		if n := p.pending(); n > 0 {
+		if n := p.metrics.pending(); n > 0 {
 			b.log.Warn("stopped before everything was delivered: the rest stays in the journal and is delivered after the next start",
 				logSink, p.name, logPending, n)
 		}

@@ -2,8 +2,10 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/virtcast/virtcast/bridge/journal"
@@ -28,6 +30,9 @@ const (
 	positionTime = time.Second
 )
 
+// ErrClosed is returned by Record when Run has ended, or is ending.
+var ErrClosed = errors.New("the bridge is closed")
+
 // request is one call of Record on its way through the committer.
 type request struct {
 	batch schema.MatchedBatch
@@ -38,7 +43,17 @@ type request struct {
 // last write. Where writes follow each other closely, a small group first waits a little
 // for more.
 type committer struct {
-	*Bridge
+	journal    *journal.Journal
+	stamps     *stamper
+	metrics    *metrics
+	maxObjects int
+
+	requests chan *request
+	orders   chan func()   // what is done between groups
+	closing  chan struct{} // closed when requests must be refused
+	closed   sync.Once
+
+	// The rest belongs to loop.
 	batch  journal.Batch
 	group  []*request
 	events int
@@ -51,11 +66,46 @@ type committer struct {
 	flush *time.Timer
 }
 
-// commitLoop takes requests and orders until stop is closed or ctx ends, and answers
-// each. It refuses what comes afterwards.
-func (b *Bridge) commitLoop(ctx context.Context, stop <-chan struct{}) {
-	defer b.close()
-	c := &committer{Bridge: b}
+func newCommitter(j *journal.Journal, stamps *stamper, m *metrics, maxObjects int) *committer {
+	return &committer{
+		journal: j, stamps: stamps, metrics: m, maxObjects: maxObjects,
+		requests: make(chan *request), orders: make(chan func()), closing: make(chan struct{}),
+	}
+}
+
+func (c *committer) close() { c.closed.Do(func() { close(c.closing) }) }
+
+// record hands a batch to the loop, and waits for the answer.
+func (c *committer) record(ctx context.Context, batch schema.MatchedBatch) error {
+	r := &request{batch: batch, done: make(chan error, 1)}
+	select {
+	case c.requests <- r:
+		return <-r.done
+	case <-c.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// do calls f between two groups, and waits until it returned.
+func (c *committer) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case c.orders <- func() { defer close(done); f() }:
+		<-done
+		return nil
+	case <-c.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// loop takes requests and orders until stop is closed or ctx ends, and answers each. It
+// refuses what comes afterwards.
+func (c *committer) loop(ctx context.Context, stop <-chan struct{}) {
+	defer c.close()
 	defer c.flushPositions()
 	for {
 		var due <-chan time.Time
@@ -63,10 +113,10 @@ func (b *Bridge) commitLoop(ctx context.Context, stop <-chan struct{}) {
 			due = c.flush.C
 		}
 		select {
-		case r := <-b.requests:
+		case r := <-c.requests:
 			c.collect(ctx, r)
 			c.write()
-		case order := <-b.orders:
+		case order := <-c.orders:
 			order()
 		case <-due:
 			c.flushPositions()
@@ -170,8 +220,8 @@ func (c *committer) write() (durable bool) {
 	if c.events > 0 || len(c.group) > 0 || len(c.before) > 0 {
 		durable = c.append()
 	}
-	if c.stamps.book.Len() > c.opts.MaxDomains {
-		c.stamps.forgetOldest(c.opts.MaxDomains/10+1, &c.batch)
+	if c.stamps.book.Len() > c.maxObjects {
+		c.stamps.forgetOldest(c.maxObjects/10+1, &c.batch)
 	}
 	return durable
 }

@@ -24,21 +24,11 @@ var ErrOldState = errors.New("it is a domain's state as it was: restart virtcast
 // The error is [journal.ErrNoDeadLetter], [ErrNoSink], [ErrOldState] or [schema.ErrRecord] for a letter that cannot be
 // retried, and nothing is done then; [ErrClosed]; or the journal's.
 func (b *Bridge) Retry(ctx context.Context, ids []uint64) (n int, err error) {
-	done := make(chan struct{})
-	order := func() {
-		defer close(done)
+	closed := b.commits.do(ctx, func() {
 		n, err = RetryDeadLetters(b.journal, ids)
 		b.metrics.retried.Add(float64(n))
-	}
-	select {
-	case b.orders <- order:
-		<-done
-		return n, err
-	case <-b.closing:
-		return 0, ErrClosed
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	})
+	return n, errors.Join(closed, err)
 }
 
 // RetryDeadLetters is [Bridge.Retry] for a journal without a bridge.

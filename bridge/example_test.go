@@ -216,15 +216,15 @@ var exampleConnection = &schema.Connection{Name: "kvm01", URI: "qemu:///system",
 
 // exampleBatch makes observations of one domain, for every sink.
 func exampleBatch(events ...int32) schema.MatchedBatch {
-	var all []schema.Matched
+	all := schema.MatchedBatch{Connection: exampleConnection.Name}
 	for _, event := range events {
-		all = append(all, schema.Matched{Observation: schema.Observation{
+		all.Matched = append(all.Matched, schema.Matched{Observation: schema.Observation{
 			Connection: exampleConnection, Kind: schema.KindLifecycle, Event: event,
 			Object:   schema.Object{UUID: schema.UUID{1}, Name: "web-1", ID: 7},
 			Received: time.Now().UTC(),
 		}})
 	}
-	return schema.MatchedBatch{Connection: exampleConnection.Name, Matched: all}
+	return all
 }
 
 // runWhile runs a bridge for the time of do, and until everything is delivered.

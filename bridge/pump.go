@@ -5,20 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/virtcast/virtcast/bridge/journal"
+	"github.com/virtcast/virtcast/internal/retry"
 	"github.com/virtcast/virtcast/schema"
-)
-
-// Retries of a failing sink back off between these bounds, with full jitter.
-const (
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 5 * time.Second
-	// reminder is how often a sink that keeps failing is logged again.
-	reminder = time.Minute
 )
 
 const (
@@ -26,81 +18,76 @@ const (
 	maxDeliverBytes = 1 << 20
 	// maxSweepBytes bounds the parked records that are read again for one call of Deliver.
 	maxSweepBytes = 16 << 20
+	// haltReminder is how often a pump that had to stop is logged again.
+	haltReminder = time.Minute
 )
 
 // pump brings the journal's records to one sink. Each step is a round: it reads, delivers,
-// and moves the cursor over the records before the first that has no outcome.
+// and moves the cursor up to the first record that has no outcome.
 //
-// New records are delivered as they come. What a round has left without outcome is kept
-// in the backlog, and is delivered again after a pause, before or together with newer
-// records that must wait for it; meanwhile all other new records go on. Where a
-// round of new records alone brings no outcome at all, the sink as a whole may be down, and
-// the next new ones wait for a pause, too.
+// New records are delivered as they come. What a round has left without outcome goes to
+// the backlog, and is delivered again after a pause, before or together with newer records
+// that must wait for it; meanwhile all other new records go on. Where a round of new
+// records brings no outcome at all, the sink as a whole may be down, and the next new ones
+// wait for a pause, too.
 type pump struct {
-	// name is that of the cursor; routed is the one that registrations know the sink by.
-	name   string
-	routed string
-	sink   Sink
-	// states is set where the sink keeps states instead of events.
-	states  *stateFeed
-	reader  *journal.Reader
+	name    string // of the cursor
+	sink    Sink
+	owned   func(source string) bool // nil: always
 	journal *journal.Journal
 	log     *slog.Logger
 	metrics *sinkMetrics
+	health  health
 	// progress gets a value, if there is room, whenever the cursor may have moved.
 	progress chan struct{}
-	// begin is where the cursor was at the start; settled counts the records since that
-	// were delivered, skipped or buried.
-	begin   uint64
-	settled atomic.Uint64
-	halted  atomic.Bool // see halt
-	owned   func(source string) bool
+	halted   atomic.Bool // see halt
 
-	interner *schema.Interner
-	records  []journal.Record // the new ones
-	swept    []journal.Record // those read again
-	read     uint64           // offset after the last record read
-	round    round
-	outcome  func(i int, err error) // p.note
-	backlog  backlog
-	again    attempts // of the backlog
-	fresh    attempts // of new records
-	failing  time.Time
-	reminded time.Time
+	feed    feed
+	round   round
+	outcome func(i int, err error) // p.note
+	backlog backlog
+	again   pace // of the backlog
+	fresh   pace // of new records
+	// stalled is set when nothing of the backlog got an outcome at the last attempt.
+	stalled bool
 }
 
-// newPump returns a pump for a sink, or for a store of states beside the sink that is called routed.
-func newPump(name, routed string, s Sink, r *journal.Reader, b *Bridge, states *stateFeed) *pump {
-	pending, _ := r.Pending()
-	begin := b.journal.Stats().Next - pending
+// pumpOptions are what a pump is made of.
+type pumpOptions struct {
+	name, routed string
+	sink         Sink
+	reader       *journal.Reader
+	states       *stateFeed // nil for a sink of events
+	journal      *journal.Journal
+	log          *slog.Logger
+	owned        func(source string) bool
+	metrics      func(sink string, atStart uint64, next func() uint64, states bool) *sinkMetrics
+}
+
+func newPump(o pumpOptions) *pump {
+	pending, _ := o.reader.Pending()
+	next := func() uint64 { return o.journal.Stats().Next }
 	p := &pump{
-		name:     name,
-		routed:   routed,
-		states:   states,
-		sink:     s,
-		reader:   r,
-		journal:  b.journal,
-		log:      b.log.With(logSink, name),
+		name:     o.name,
+		sink:     o.sink,
+		owned:    o.owned,
+		journal:  o.journal,
+		log:      o.log.With(logSink, o.name),
+		metrics:  o.metrics(o.name, pending, next, o.states != nil),
 		progress: make(chan struct{}, 1),
-		begin:    begin,
-		read:     begin,
-		interner: schema.NewInterner(0),
 		backlog:  backlog{limit: waitingBytes},
-		owned:    b.opts.Owned,
+		feed: feed{
+			routed: o.routed, reader: o.reader, interner: schema.NewInterner(0), states: o.states,
+			read: next() - pending,
+		},
 	}
+	p.health = newHealth(p.log, p.metrics, p.metrics.pending)
 	p.outcome = p.note
-	p.metrics = b.metrics.sink(name, p)
 	return p
 }
 
-// pending is the number of records that are neither delivered nor skipped nor buried.
-func (p *pump) pending() uint64 {
-	settled := p.settled.Load() // Before Next: what is settled was appended.
-	return p.journal.Stats().Next - p.begin - settled
-}
-
-// run delivers until ctx ends, and returns nil then. An error means that the
-// journal cannot be read.
+// run delivers until ctx ends, and returns nil then. An error means that the journal
+// cannot be read.
 func (p *pump) run(ctx context.Context) error {
 	p.connect(ctx)
 	for ctx.Err() == nil {
@@ -109,23 +96,8 @@ func (p *pump) run(ctx context.Context) error {
 		case errors.Is(err, schema.ErrNewerRecord):
 			return p.halt(ctx, err)
 		default:
-			return err
+			return fmt.Errorf("sink %s: %w", p.name, err)
 		}
-	}
-	return nil
-}
-
-// halt waits until ctx ends: behind what this sink has, there is a record that this
-// program cannot read. It stays in the journal, as everything behind it.
-func (p *pump) halt(ctx context.Context, err error) error {
-	p.halted.Store(true)
-	p.keepRest()
-	if err := p.commit(); err != nil {
-		return err
-	}
-	p.failed(err)
-	for sleep(ctx, reminder) == nil {
-		p.failed(err)
 	}
 	return nil
 }
@@ -133,17 +105,33 @@ func (p *pump) halt(ctx context.Context, err error) error {
 // connect connects a sink that can be, for as long as it takes or until ctx ends.
 func (p *pump) connect(ctx context.Context) {
 	c, ok := p.sink.(Connector)
+	var pause pace
 	for ok && ctx.Err() == nil {
 		err := c.Connect(ctx)
 		if err == nil {
-			p.again.reset()
-			p.recovered()
+			p.health.recovered(ctx)
 			return
 		}
 		if ctx.Err() == nil {
-			p.failed(err)
-			p.again.failed()
-			_ = sleep(ctx, time.Until(p.again.due)) // the loop asks why it ended
+			p.health.failed(ctx, err)
+			pause.failed()
+			_ = retry.Sleep(ctx, time.Until(pause.due)) // the loop asks why it ended
+		}
+	}
+}
+
+// halt waits until ctx ends. Behind what this sink has, there is a record that this
+// program cannot read: it stays in the journal, with everything behind it.
+func (p *pump) halt(ctx context.Context, err error) error {
+	p.halted.Store(true)
+	p.backlog.settle(&p.round)
+	if err := p.commit(); err != nil {
+		return err
+	}
+	for {
+		p.health.failed(ctx, err)
+		if retry.Sleep(ctx, haltReminder) != nil {
+			return nil
 		}
 	}
 }
@@ -153,7 +141,7 @@ func (p *pump) step(ctx context.Context) error {
 	p.round.reset()
 	again := !p.backlog.empty() && !time.Now().Before(p.again.due)
 	if again {
-		if err := p.sweep(ctx); err != nil {
+		if err := p.feed.sweep(ctx, &p.backlog, &p.round, maxSweepBytes); err != nil {
 			return err
 		}
 		p.backlog.take(&p.round)
@@ -162,124 +150,57 @@ func (p *pump) step(ctx context.Context) error {
 	if err := p.readOn(ctx, again); err != nil {
 		return err
 	}
-	p.keepOwned()
-	if p.states != nil {
-		p.keepLast()
-	}
+	p.passOver()
 	if len(p.round.events) == 0 {
-		p.keepRest()
+		p.backlog.settle(&p.round)
 		return p.commit()
 	}
 	return p.deliver(ctx)
 }
 
-// sweep adds the next parked events to the round that need not wait for an earlier one.
-func (p *pump) sweep(ctx context.Context) error {
-	b := &p.backlog
-	restarted := false
-	for size := 0; size < maxSweepBytes && len(p.round.events) == 0; {
-		from, ok := b.parked.next(b.at)
-		if !ok {
-			if restarted || b.parked.count == 0 {
-				return nil
-			}
-			b.restartSweep()
-			restarted = true
-			continue
-		}
-		records, err := p.reader.Reread(ctx, p.swept[:0], from, maxDeliverBytes)
-		if err != nil {
-			return p.readError(err)
-		}
-		p.swept = records
-		for i := range records {
-			size += len(records[i].Data)
-			if err := p.sweepRecord(&records[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// sweepRecord adds a record to the round if it is parked and need not wait.
-func (p *pump) sweepRecord(r *journal.Record) error {
-	b := &p.backlog
-	b.at = r.Offset + 1
-	if !b.parked.has(r.Offset) {
-		return nil
-	}
-	e, _, err := schema.ParseRecord(r.Data, p.interner)
-	if err != nil { // It could be read when it was parked.
-		return p.readError(fmt.Errorf("record %d: %w", r.Offset, err))
-	}
-	if p.states != nil {
-		e = e.StateEvent()
-	}
-	if b.inWait.mustWait(&e) || b.leftOver.mustWait(&e) {
-		b.leftOver.add(&e)
-		return nil
-	}
-	p.round.add(entry{offset: r.Offset, data: r.Data, sent: b.sent.has(r.Offset), parked: true}, &e)
-	return nil
-}
-
-// readOn adds new events to the round. It waits for them, unless the round has
-// something to deliver or the backlog is due.
+// readOn adds new events to the round. It waits for them, unless the backlog is due.
 func (p *pump) readOn(ctx context.Context, again bool) error {
-	if now := time.Now(); now.Before(p.fresh.due) {
-		if again {
+	full := p.feed.states.priming() && p.stalled && !p.backlog.hasRoom(0)
+	if due := p.fresh.due; full || time.Now().Before(due) {
+		switch {
+		case again:
 			return nil
-		}
-		due := p.fresh.due
-		if p.again.due.Before(due) {
+		case full || p.again.due.Before(due):
 			due = p.again.due
 		}
-		return sleep(ctx, due.Sub(now))
+		return retry.Sleep(ctx, time.Until(due))
 	}
-	if p.states != nil && p.states.priming() {
-		return p.prime(ctx, again)
+	if p.feed.states.priming() {
+		p.feed.states.next(func(e *schema.Event) { p.admit(entry{}, e) })
+		return nil
 	}
-	if again && !p.reader.Ready() {
+	if again && !p.feed.reader.Ready() {
 		return nil
 	}
 	wait := ctx
-	if !p.backlog.empty() {
+	if !again && !p.backlog.empty() {
 		var cancel context.CancelFunc
 		wait, cancel = context.WithDeadline(ctx, p.again.due)
 		defer cancel()
-		if again {
-			wait = ctx // It does not wait.
-		}
 	}
-	records, err := p.reader.Next(wait, p.records[:0], maxDeliverBytes)
-	switch {
-	case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+	records, err := p.feed.next(wait, maxDeliverBytes)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil
-	case err != nil:
-		return p.readError(err)
 	}
-	p.records = records
-	return p.decode(ctx)
+	if err != nil {
+		return err
+	}
+	return p.decode(ctx, records)
 }
 
-func (p *pump) readError(err error) error {
-	return fmt.Errorf("sink %s: read the journal: %w", p.name, err)
-}
-
-// decode makes events of the new records that are meant for the sink. Those that must wait
-// for an earlier one go to the backlog at once.
-func (p *pump) decode(ctx context.Context) error {
+// decode makes events of the new records that are meant for the sink.
+func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	skipped := 0
-	for i := range p.records {
-		r := &p.records[i]
-		e, mine, err := schema.ReadRecord(r.Data, p.routed, p.interner)
-		if err == nil && mine && p.states != nil {
-			mine = p.states.wants(*r, &e)
-		}
-		switch {
+	defer func() { p.metrics.skip(skipped) }()
+	for i := range records {
+		r := &records[i]
+		switch e, mine, err := p.feed.event(r); {
 		case errors.Is(err, schema.ErrNewerRecord):
-			p.skip(skipped)
 			return fmt.Errorf("record %d: %w", r.Offset, err)
 		case err != nil:
 			if err := p.bury(ctx, *r, fmt.Errorf("unreadable record: %w", err)); err != nil {
@@ -290,63 +211,42 @@ func (p *pump) decode(ctx context.Context) error {
 		default:
 			skipped++
 		}
-		p.read = r.Offset + 1
+		p.feed.read = r.Offset + 1
 	}
-	p.skip(skipped)
 	return nil
 }
 
 // admit adds a new event to the round, to be presented unless it must wait.
 func (p *pump) admit(en entry, e *schema.Event) {
-	r := &p.round
-	if p.backlog.mustWait(e) || r.heldOrder.mustWait(e) {
-		r.held = append(r.held, undelivered{en, *e})
-		r.heldOrder.add(e)
+	if p.backlog.mustWait(e) || p.round.heldOrder.mustWait(e) {
+		p.round.hold(en, e)
 		return
 	}
-	r.add(en, e)
+	p.round.add(en, e)
 }
 
-// keepOwned takes the events of sources that are another bridge's to deliver out of the
-// round.
-func (p *pump) keepOwned() {
-	if p.owned == nil {
-		return
-	}
-	p.keep(func(_ int, _ *entry, e *schema.Event) bool { return p.owned(e.Connection.Source) })
-}
-
-// keep takes out of the round, and passes over, all events for which wanted returns false.
-// wanted is called with their indexes, in order.
-func (p *pump) keep(wanted func(i int, en *entry, e *schema.Event) bool) {
-	r := &p.round
-	again, skipped, i := 0, 0, -1
-	r.filter(func(en *entry, e *schema.Event) bool {
-		i++
-		if wanted(i, en, e) {
-			if i < r.again {
-				again++
-			}
-			return true
-		}
+// passOver takes out of the round what is not to be delivered: events of sources that are
+// another bridge's, and, for a store, all states of a domain but the last. A state that the store
+// was given before stays: it may be on its way, and must not arrive after a newer one.
+func (p *pump) passOver() {
+	skipped := 0
+	dropped := func(en *entry, e *schema.Event) {
 		if en.parked {
 			p.backlog.unpark(en, e)
 		}
 		if en.offset != 0 {
 			skipped++
 		}
-		return false
-	})
-	r.again = again
-	p.skip(skipped)
-}
-
-// skip counts records that are not meant for the sink.
-func (p *pump) skip(n int) {
-	if n > 0 {
-		p.metrics.skipped.Add(float64(n))
-		p.settled.Add(uint64(n))
 	}
+	r := &p.round
+	if p.owned != nil {
+		r.filter(func(i int) bool { return p.owned(r.events[i].Connection.Source) }, dropped)
+	}
+	if states := p.feed.states; states != nil {
+		states.note(r.events)
+		r.filter(func(i int) bool { return r.entries[i].sent || states.isLast(i, &r.events[i]) }, dropped)
+	}
+	p.metrics.skip(skipped)
 }
 
 // deliver makes the round's call, and brings the outcomes and the cursor up to date.
@@ -356,7 +256,7 @@ func (p *pump) deliver(ctx context.Context) error {
 	err := r.failure(p.sink.Deliver(ctx, r.events, p.outcome))
 	p.metrics.seconds.Observe(time.Since(start).Seconds())
 	buryErr := p.buryRefused(ctx)
-	againDone, freshDone := p.keepRest()
+	p.backlog.settle(r)
 	if err := p.commit(); err != nil {
 		return err
 	}
@@ -366,132 +266,82 @@ func (p *pump) deliver(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	p.schedule(err, againDone, freshDone)
+	p.schedule(ctx, err)
 	return nil
 }
 
 // note is the outcome func of the round.
 func (p *pump) note(i int, err error) {
-	if !p.round.set(i, err) || err != nil {
-		return
+	if en := p.round.set(i, err); en != nil && en.result == acknowledged {
+		p.metrics.acknowledged(en.offset != 0)
 	}
-	if p.round.entries[i].offset == 0 {
-		p.metrics.primed.Inc()
-		return
-	}
-	p.metrics.delivered.Inc()
-	p.settled.Add(1)
 }
 
 // buryRefused makes dead letters of what the sink can never take. It blocks until they are
 // durable, or ctx ends.
-func (p *pump) buryRefused(ctx context.Context) error {
+func (p *pump) buryRefused(ctx context.Context) (err error) {
 	for i := range p.round.entries {
-		en := &p.round.entries[i]
-		if en.result != refused {
-			continue
-		}
-		if en.offset == 0 {
+		switch en := &p.round.entries[i]; {
+		case en.result != refused:
+		case en.offset == 0:
 			// There is no record to keep; the domain's next event has its state again.
 			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, p.round.events[i].Object.UUID, logError, en.reason)
-			continue
-		}
-		if err := p.bury(ctx, journal.Record{Offset: en.offset, Data: en.data}, en.reason); err != nil {
-			for ; i < len(p.round.entries); i++ {
-				if p.round.entries[i].result == refused {
-					p.round.entries[i].result = open // It is still to be settled.
-				}
+		case err != nil:
+			en.result = open // It is still to be settled.
+		default:
+			if err = p.bury(ctx, journal.Record{Offset: en.offset, Data: en.data}, en.reason); err != nil {
+				en.result = open
 			}
-			return err
 		}
 	}
-	return nil
-}
-
-// keepRest puts what has no outcome into the backlog, and takes out of it what has one. It
-// returns how many of the events that were presented again, and of the new ones, have one.
-func (p *pump) keepRest() (againDone, freshDone int) {
-	r := &p.round
-	for _, swept := range [...]bool{false, true} { // What was in memory before stays there first.
-		held := r.held
-		if swept {
-			held = nil
-		}
-		for i := range r.entries {
-			en, e := &r.entries[i], &r.events[i]
-			if en.parked != swept {
-				continue
-			}
-			if en.result == open {
-				en.sent = true
-				for i >= r.again && len(held) > 0 && held[0].offset < en.offset {
-					p.backlog.keep(&held[0].entry, &held[0].event)
-					held = held[1:]
-				}
-				p.backlog.keep(en, e)
-				continue
-			}
-			if en.parked {
-				p.backlog.unpark(en, e)
-			}
-			if i < r.again {
-				againDone++
-			} else {
-				freshDone++
-			}
-		}
-		for i := range held {
-			p.backlog.keep(&held[i].entry, &held[i].event)
-		}
-	}
-	if len(p.backlog.waiting) == 0 {
-		p.backlog.restartSweep()
-	}
-	return againDone, freshDone
+	return err
 }
 
 // schedule says when the backlog and the next new events are due.
-func (p *pump) schedule(err error, againDone, freshDone int) {
+func (p *pump) schedule(ctx context.Context, err error) {
 	r := &p.round
-	if againDone+freshDone > 0 {
+	again, fresh := r.progress()
+	if again+fresh > 0 {
 		p.fresh.reset()
+	}
+	if r.again > 0 {
+		p.stalled = again == 0
 	}
 	if err == nil {
 		if r.again > 0 {
 			p.again.reset()
 		}
 		if p.backlog.empty() {
-			p.recovered()
+			p.health.recovered(ctx)
 		}
 		return
 	}
-	p.failed(err)
-	if againDone+freshDone == 0 && len(r.events) > r.again {
+	p.health.failed(ctx, err)
+	joined := pace{} // New events need not wait for as long as what was in the backlog before.
+	joined.failed()
+	if again+fresh == 0 && len(r.events) > r.again {
 		p.fresh.failed()
+		joined.due = p.fresh.due
 	}
-	if r.again > 0 {
-		if againDone > 0 {
+	switch {
+	case r.again > 0:
+		if again > 0 {
 			p.again.reset()
 		}
 		p.again.failed()
-		return
-	}
-	// New events have joined the backlog: they need not wait for as long as what was there before.
-	once := attempts{count: p.fresh.count}
-	once.failed()
-	if p.again.due.IsZero() || once.due.Before(p.again.due) {
-		p.again.due = once.due
+	case p.again.due.IsZero() || joined.due.Before(p.again.due):
+		p.again.due = joined.due
 	}
 }
 
 // commit moves the cursor to the first record that is not settled.
 func (p *pump) commit() error {
-	next := p.read
+	next := p.feed.read
 	if first, ok := p.backlog.first(); ok {
 		next = first
 	}
-	if err := p.reader.Commit(next); err != nil {
-		return fmt.Errorf("sink %s: move the cursor: %w", p.name, err)
+	if err := p.feed.reader.Commit(next); err != nil {
+		return fmt.Errorf("move the cursor: %w", err)
 	}
 	select {
 	case p.progress <- struct{}{}:
@@ -500,79 +350,24 @@ func (p *pump) commit() error {
 	return nil
 }
 
-// bury keeps a record that can never be delivered. It retries a failing disk
-// until ctx ends, whose error it then returns: nothing is delivered meanwhile, and the cursor
-// does not pass the record, before it is safe.
+// bury keeps a record that can never be delivered. It retries a failing disk until ctx
+// ends, whose error it then returns: nothing is delivered meanwhile, and the cursor does
+// not pass the record, before it is safe.
 func (p *pump) bury(ctx context.Context, r journal.Record, reason error) error {
-	var retry attempts
+	var pause pace
 	for {
 		err := p.journal.DeadLetter(p.name, r, reason.Error())
 		if err == nil {
 			break
 		}
-		p.failed(fmt.Errorf("keep a dead letter: %w", err))
-		retry.failed()
-		if err := sleep(ctx, time.Until(retry.due)); err != nil {
+		p.health.failed(ctx, fmt.Errorf("keep a dead letter: %w", err))
+		pause.failed()
+		if err := retry.Sleep(ctx, time.Until(pause.due)); err != nil {
 			return err
 		}
 	}
-	p.metrics.dead.Inc()
-	p.settled.Add(1)
+	p.metrics.buried()
 	p.log.ErrorContext(ctx, "an event cannot be delivered; it is kept as a dead letter",
 		logOffset, r.Offset, logError, reason)
 	return nil
-}
-
-// failed notes a failure: the first of an episode is logged, then one a minute.
-func (p *pump) failed(err error) {
-	now := time.Now()
-	p.metrics.retries.Inc()
-	if p.failing.IsZero() {
-		p.failing, p.reminded = now, now
-		p.metrics.failing.Set(1)
-		p.log.Warn("the sink does not take events; they stay in the journal and are tried again",
-			logError, err, logPending, p.pending())
-		return
-	}
-	if now.Sub(p.reminded) >= reminder {
-		p.reminded = now
-		p.log.Warn("the sink still does not take events",
-			logError, err, logPending, p.pending(), logFor, now.Sub(p.failing).Round(time.Second))
-	}
-}
-
-func (p *pump) recovered() {
-	if p.failing.IsZero() {
-		return
-	}
-	p.log.Info("the sink takes events again", logFor, time.Since(p.failing).Round(time.Millisecond), logPending, p.pending())
-	p.failing = time.Time{}
-	p.metrics.failing.Set(0)
-}
-
-// attempts counts failures in a row, and says when the next attempt is due. The zero value
-// is due at once.
-type attempts struct {
-	count int
-	due   time.Time
-}
-
-func (a *attempts) reset() { *a = attempts{} }
-
-func (a *attempts) failed() {
-	a.count++
-	ceiling := min(minBackoff<<min(a.count, 16), maxBackoff)
-	a.due = time.Now().Add(minBackoff/2 + rand.N(ceiling))
-}
-
-// sleep waits for d, or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

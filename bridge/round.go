@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/virtcast/virtcast/schema"
@@ -11,11 +10,11 @@ import (
 type round struct {
 	events  []schema.Event
 	entries []entry // of events
-	// again is how many of the events, the first ones, were read in an earlier round.
+	// again is how many of the events, the first ones, come from the backlog.
 	again int
 	done  int // how many have an outcome
-	// held are new events that are not presented, since they must wait for one that is in the
-	// backlog, or for another of these.
+	// held are new events that are not presented, since they must wait for one that is in
+	// the backlog, or for another of these.
 	held      []undelivered
 	heldOrder holds
 }
@@ -28,40 +27,55 @@ func (r *round) reset() {
 	*r = round{events: r.events[:0], entries: r.entries[:0], held: r.held[:0]}
 }
 
+// add adds an event that is presented.
 func (r *round) add(en entry, e *schema.Event) {
 	en.result, en.reason = open, nil
 	r.events, r.entries = append(r.events, *e), append(r.entries, en)
 }
 
-// filter keeps the events for which keep returns true.
-func (r *round) filter(keep func(en *entry, e *schema.Event) bool) {
-	kept := 0
+// hold adds an event that is not presented.
+func (r *round) hold(en entry, e *schema.Event) {
+	r.held = append(r.held, undelivered{en, *e})
+	r.heldOrder.add(e)
+}
+
+// filter takes all events out for which keep returns false, and calls dropped with each.
+// keep is called with the indexes in order.
+func (r *round) filter(keep func(i int) bool, dropped func(en *entry, e *schema.Event)) {
+	kept, again := 0, 0
 	for i := range r.events {
-		if keep(&r.entries[i], &r.events[i]) {
-			r.events[kept], r.entries[kept] = r.events[i], r.entries[i]
-			kept++
+		if !keep(i) {
+			dropped(&r.entries[i], &r.events[i])
+			continue
 		}
+		if i < r.again {
+			again++
+		}
+		r.events[kept], r.entries[kept] = r.events[i], r.entries[i]
+		kept++
 	}
 	clear(r.events[kept:])
 	clear(r.entries[kept:])
-	r.events, r.entries = r.events[:kept], r.entries[:kept]
+	r.events, r.entries, r.again = r.events[:kept], r.entries[:kept], again
 }
 
-// set notes the outcome of event i. It returns false where that is none: it has one, or err is transient.
-func (r *round) set(i int, err error) bool {
+// set notes the outcome of event i. It returns the event's entry, or nil where that is no
+// outcome: the event has one, or err is transient.
+func (r *round) set(i int, err error) *entry {
 	if i < 0 || i >= len(r.entries) || r.entries[i].result != open {
-		return false
+		return nil
 	}
+	en := &r.entries[i]
 	switch {
 	case err == nil:
-		r.entries[i].result = acknowledged
+		en.result = acknowledged
 	case isPermanent(err):
-		r.entries[i].result, r.entries[i].reason = refused, err
+		en.result, en.reason = refused, err
 	default:
-		return false
+		return nil
 	}
 	r.done++
-	return true
+	return en
 }
 
 // failure returns why events have no outcome; nil if all have one.
@@ -75,8 +89,17 @@ func (r *round) failure(err error) error {
 	return err
 }
 
-// isPermanent reports whether err says that no retry can cure it.
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
+// progress returns how many of the events from the backlog, and of the new ones, have an
+// outcome.
+func (r *round) progress() (again, fresh int) {
+	for i := range r.entries {
+		switch {
+		case r.entries[i].result == open:
+		case i < r.again:
+			again++
+		default:
+			fresh++
+		}
+	}
+	return again, fresh
 }

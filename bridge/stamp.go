@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -9,15 +8,6 @@ import (
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/bridge/value"
 	"github.com/virtcast/virtcast/schema"
-)
-
-// The first byte of a key in the journal says what its value is about. A source never
-// contains a NUL.
-const (
-	keySource   = 's' // 's' source: see source.append
-	keyDomain   = 'd' // 'd' source NUL uuid: package domains' value of a domain
-	keyObject   = 'o' // 'o' source NUL family uuid name: the same of another object
-	keyPosition = 'p' // 'p' connection: see positions.put
 )
 
 // stamper gives ids and sequences to observations. It works on batches: the stamps of a
@@ -178,38 +168,4 @@ func (s *stamper) forgetOldest(n int, b *journal.Batch) {
 		s.key = appendObjectKey(s.key[:0], source, object)
 		b.Delete(s.key)
 	})
-}
-
-func appendObjectKey(dst []byte, source string, o schema.ObjectKey) []byte {
-	kind := byte(keyObject)
-	if o.Family == schema.FamilyDomain {
-		kind = keyDomain
-	}
-	dst = append(append(append(dst, kind), source...), 0)
-	if kind == keyObject {
-		dst = append(dst, byte(o.Family))
-	}
-	return append(append(dst, o.UUID[:]...), o.Name...)
-}
-
-var errKey = errors.New("unreadable key")
-
-// parseObjectKey reads what appendObjectKey made.
-func parseObjectKey(key []byte) (source string, o schema.ObjectKey, err error) {
-	rest := key[1:]
-	for i, c := range rest {
-		if c != 0 {
-			continue
-		}
-		source, rest = string(rest[:i]), rest[i+1:]
-		if key[0] == keyObject && len(rest) > 0 {
-			o.Family, rest = schema.Family(rest[0]), rest[1:]
-		}
-		if len(rest) < len(o.UUID) || key[0] == keyDomain && len(rest) > len(o.UUID) {
-			return "", o, errKey
-		}
-		o.UUID, o.Name = schema.UUID(rest[:len(o.UUID)]), string(rest[len(o.UUID):])
-		return source, o, nil
-	}
-	return "", o, errKey
 }

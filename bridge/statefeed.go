@@ -1,9 +1,6 @@
 package bridge
 
 import (
-	"context"
-	"time"
-
 	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/schema"
 )
@@ -13,9 +10,10 @@ const primeEvents = 1000
 
 // stateFeed is what a pump needs to feed a store of states instead of a sink of events.
 //
-// First the store is primed with what was known when the program started, which tells as much as all records before the
-// offset start. Of those that the cursor has not passed, only the tombstones of domains that were not primed are still needed; what
-// such a domain was before, the store may have had and removed.
+// First the store is primed with what was known when the program started, which tells as
+// much as all records before the offset start. Of those that the cursor has not passed,
+// only the tombstones of domains that were not primed are still needed: the store may have
+// such a domain's earlier state, and must remove it.
 //
 //	      cursor          start
 //	…─────┬───────────────┬──────────────►
@@ -26,7 +24,7 @@ type stateFeed struct {
 	start   uint64
 	known   []schema.Event // not given to the store yet
 	primed  map[schema.UUID]struct{}
-	// last is the index of each domain's last event of a batch.
+	// last is the index of each domain's last event of a round.
 	last map[schema.UUID]int
 }
 
@@ -38,16 +36,16 @@ func newStateFeed(known []schema.Event, start uint64, belongs func(string, schem
 }
 
 // priming reports whether there are states left that the store was not given yet.
-func (f *stateFeed) priming() bool { return len(f.known) > 0 }
+func (f *stateFeed) priming() bool { return f != nil && len(f.known) > 0 }
 
 // next calls add with the next states to prime the store with.
-func (f *stateFeed) next(add func(schema.Event)) {
+func (f *stateFeed) next(add func(*schema.Event)) {
 	for n := 0; len(f.known) > 0 && n < primeEvents; {
-		d := &f.known[0]
+		e := &f.known[0]
 		f.known = f.known[1:]
-		if f.belongs(d.Connection.Name, d.Object.UUID) {
-			add(*d)
-			f.primed[d.Object.UUID] = struct{}{}
+		if f.belongs(e.Connection.Name, e.Object.UUID) {
+			add(e)
+			f.primed[e.Object.UUID] = struct{}{}
 			n++
 		}
 	}
@@ -56,9 +54,9 @@ func (f *stateFeed) next(add func(schema.Event)) {
 	}
 }
 
-// wants reports whether a record has a state that the store needs, and makes the event one that tells it. A repeat never has: newer
-// ones may have been written before it.
-func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
+// wants reports whether a record has a state that the store needs, and makes the event one
+// that tells it. A repeat never has: newer states may have been written before it.
+func (f *stateFeed) wants(r *journal.Record, e *schema.Event) bool {
 	if !e.State.Valid || schema.RecordIsRepeat(r.Data) {
 		return false
 	}
@@ -71,26 +69,13 @@ func (f *stateFeed) wants(r journal.Record, e *schema.Event) bool {
 	return true
 }
 
-// prime adds the next of what was known when the program started to the round. It adds none
-// while what the store has not taken fills the memory, and the store takes nothing.
-func (p *pump) prime(ctx context.Context, again bool) error {
-	if !p.backlog.hasRoom(0) && p.again.count > 1 {
-		if again {
-			return nil
-		}
-		return sleep(ctx, time.Until(p.again.due))
+// note notes the last state of each domain in a round.
+func (f *stateFeed) note(events []schema.Event) {
+	clear(f.last)
+	for i := range events {
+		f.last[events[i].Object.UUID] = i
 	}
-	p.states.next(func(e schema.Event) { p.admit(entry{}, &e) })
-	return nil
 }
 
-// keepLast takes out of the round all states of a domain but the last, unless the store was
-// given them before: such a state may be on its way, and must not arrive after a newer one.
-func (p *pump) keepLast() {
-	r, last := &p.round, p.states.last
-	clear(last)
-	for i := range r.events {
-		last[r.events[i].Object.UUID] = i
-	}
-	p.keep(func(i int, en *entry, e *schema.Event) bool { return en.sent || last[e.Object.UUID] == i })
-}
+// isLast reports whether event i of the round is its domain's last.
+func (f *stateFeed) isLast(i int, e *schema.Event) bool { return f.last[e.Object.UUID] == i }

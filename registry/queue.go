@@ -77,16 +77,13 @@ func (q *queue) push(b drivers.Batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tally.received += uint64(len(b.Observations))
-	for i := range b.Observations {
-		o := &b.Observations[i]
-		size := o.Size()
-		if !q.reserve(size) {
-			q.lose(o)
-			continue
+	for rest := b.Observations; len(rest) > 0; {
+		n := q.pushRun(rest)
+		if n == 0 {
+			q.lose(&rest[0])
+			n = 1
 		}
-		*q.grow(size) = *o
-		q.overrun = nil
-		q.waiting++
+		rest = rest[n:]
 	}
 	q.unsealed += len(b.Observations)
 	if b.Listing != nil {
@@ -99,6 +96,39 @@ func (q *queue) push(b drivers.Batch) {
 		q.sure = b.Sure
 	}
 	q.signal()
+}
+
+// pushRun queues the first observations, as many as fit into one chunk and find room, and
+// returns how many these are.
+func (q *queue) pushRun(observations []schema.Observation) int {
+	first := observations[0].Size()
+	length, room := 0, chunkBytes
+	fits := q.tail.fits(first)
+	if fits {
+		length, room = q.tail.n, chunkBytes-q.tail.bytes
+	}
+	n, size := 1, first
+	for most := min(len(observations), chunkLength-length); n < most; n++ {
+		more := observations[n].Size()
+		if size+more > min(room, q.limit-q.bytes) {
+			break
+		}
+		size += more
+	}
+	if !q.reserve(size) {
+		if n, size = 1, first; !q.reserve(size) {
+			return 0
+		}
+	}
+	if !fits {
+		q.extend()
+	}
+	copy(q.tail.observations[q.tail.n:], observations[:n])
+	q.tail.n += n
+	q.tail.bytes += size
+	q.overrun = nil
+	q.waiting += n
+	return n
 }
 
 // reserve takes room for some bytes. An observation that is larger than the whole queue is

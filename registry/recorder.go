@@ -33,11 +33,21 @@ type recorder struct {
 }
 
 // scratch is the space in which a batch is made. It comes from a pool, so that an idle
-// connection has none.
+// connection has none. Beyond their lengths its slices are zero.
 type scratch struct {
 	matched []schema.Matched
 	calls   []call
 	held    []*entry
+}
+
+// next returns the next element of matched, which is zero.
+func (s *scratch) next() *schema.Matched {
+	if n := len(s.matched); n < cap(s.matched) {
+		s.matched = s.matched[:n+1]
+	} else {
+		s.matched = append(s.matched, schema.Matched{})
+	}
+	return &s.matched[len(s.matched)-1]
 }
 
 // call is an observation that callbacks are waiting for.
@@ -140,11 +150,9 @@ func (c *recorder) mark(s *scratch, m mark, outcome *tally) {
 		return
 	}
 	outcome.listings++
-	s.matched = append(s.matched, schema.Matched{
-		Observation: schema.Observation{Connection: m.listing.Connection, Received: m.listing.Received},
-		Listing:     m.listing,
-		Route:       c.table.route,
-	})
+	matched := s.next()
+	matched.Connection, matched.Received = m.listing.Connection, m.listing.Received
+	matched.Listing, matched.Route = m.listing, c.table.route
 }
 
 func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
@@ -152,7 +160,8 @@ func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
 	isGap := o.Gap != nil
 	switch {
 	case target != nil && target.record:
-		s.matched = append(s.matched, schema.Matched{Observation: *o, Sinks: target.sinks})
+		m := s.next()
+		m.Observation, m.Sinks = *o, target.sinks
 		if isGap {
 			outcome.gaps++
 		} else {

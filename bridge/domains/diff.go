@@ -8,16 +8,6 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// States and reasons that a listing has and that no event tells, see listed.go.
-const (
-	stateNone    int32 = 0
-	stateBlocked int32 = 2
-)
-
-// detailUnknown is the detail of an event that was not seen and whose cause no listing
-// tells. libvirt has no such number.
-const detailUnknown int32 = -1
-
 // Diff compares a listing with what is known of its source, and returns synthetic events
 // that tell the differences: lifecycle observations that, when they are applied in this
 // order, make the book agree with the listing. It changes nothing. Two equal books give the

@@ -2,6 +2,13 @@ package domains
 
 import "github.com/virtcast/virtcast/schema"
 
+// stateBlocked is a state of a listing that no event tells.
+const stateBlocked int32 = 2
+
+// detailUnknown is the detail of an event that was not seen, and whose cause no listing
+// tells. libvirt has no such number.
+const detailUnknown int32 = -1
+
 // The details of the events that a listing leads to.
 const (
 	detailStartedBooted       int32 = 0

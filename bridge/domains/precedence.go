@@ -26,8 +26,9 @@ func (k *knowledge) rank() rank {
 // one that an event has just changed is published: see the package documentation. So what the
 // source of a migration sends late, after the destination, changes nothing. The time of
 // receipt decides which source is the last to become active, since what one connection
-// brought may be recorded after what another brought later.
-func (b *Book) takesPrecedence(d *object) bool {
+// brought may be recorded after what another brought later. touch is called with each other
+// source's object before it is changed.
+func takesPrecedence(d *object, touch func(*object)) bool {
 	mine := d.rank()
 	for other := d.sameUUID; other != d; other = other.sameUUID {
 		theirs := other.rank()
@@ -44,7 +45,7 @@ func (b *Book) takesPrecedence(d *object) bool {
 		if !left && !other.published {
 			continue
 		}
-		b.touch(other)
+		touch(other)
 		other.published = false
 		if left {
 			other.presence = superseded

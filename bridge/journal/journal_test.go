@@ -405,3 +405,17 @@ func TestLocked(t *testing.T) {
 	}
 	mustClose(t, mustOpen(t, dir, Options{}))
 }
+
+// TestBeginRecord: a record that is written into the batch is the one that Record copies.
+func TestBeginRecord(t *testing.T) {
+	var copied, written Batch
+	for _, text := range []string{"one", "", "three"} {
+		copied.Record([]byte(text))
+		written.EndRecord(append(written.BeginRecord(), text...))
+	}
+	copied.Put([]byte("k"), []byte("v"))
+	written.Put([]byte("k"), []byte("v"))
+	if diff := cmp.Diff(copied.buf, written.buf); diff != "" || written.Len() != 3 {
+		t.Errorf("%d records (-copied +written)\n%s", written.Len(), diff)
+	}
+}

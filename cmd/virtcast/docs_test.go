@@ -18,7 +18,7 @@ import (
 )
 
 // shellBlock is a fenced block of shell commands in a document.
-var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+var shellBlock = regexp.MustCompile("(?s)\n```sh\n(.*?\n)```\n")
 
 // TestDocs holds that every command line of virtcast in the documents has a command,
 // flags and arguments that exist, and every make a target.

@@ -59,9 +59,6 @@ func (s *Session) onEvent(h wire.Header, payload []byte) error {
 
 // grow appends a zero observation to the batch, which is never full, and returns it.
 func (s *Session) grow() *schema.Observation {
-	if s.batch == nil {
-		s.batch = make([]schema.Observation, 0, maxBatch)
-	}
 	s.batch = append(s.batch, schema.Observation{})
 	return &s.batch[len(s.batch)-1]
 }

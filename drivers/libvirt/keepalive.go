@@ -84,9 +84,19 @@ func (s *Session) onKeepalive(h wire.Header) {
 		s.mu.Lock()
 		s.sure.ponged()
 		s.mu.Unlock()
+		s.rest()
 	default:
 		s.skipUnknown(h)
 	}
+}
+
+// rest gives up the memory of the batch if no event came since the last pong.
+func (s *Session) rest() {
+	events := s.count.events.Load()
+	if len(s.batch) == 0 && events == s.eventsAtPong {
+		s.batch = nil
+	}
+	s.eventsAtPong = events
 }
 
 func keepaliveFrame(procedure int32) []byte {

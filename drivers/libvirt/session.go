@@ -18,7 +18,7 @@ const (
 	// maxCalls is how many calls may be unanswered; libvirtd's max_client_requests is 5.
 	maxCalls = 4
 	// maxBatch is the most observations in one batch, and so what a session keeps room for
-	// (12 KB) from its first event on.
+	// (11 KB) after a burst, until it is idle.
 	maxBatch = 64
 	// maxHeld is how many bytes of events may wait for the answer to a registration.
 	maxHeld = 8 << 20
@@ -77,6 +77,8 @@ type Session struct {
 	frames  *wire.Reader
 	decoder eventDecoder
 	batch   []schema.Observation
+	// eventsAtPong is how many events there were when the last pong came.
+	eventsAtPong uint64
 	held    []heldItem
 	// heldBytes is what held takes, heldLimit its bound.
 	heldBytes, heldLimit int

@@ -10,7 +10,7 @@ import (
 )
 
 // yamlBlock is a fenced block of YAML in a document.
-var yamlBlock = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$")
+var yamlBlock = regexp.MustCompile("(?s)\n```yaml\n(.*?\n)```\n")
 
 // TestDocs loads every configuration in the documents, strictly. A part of one is
 // completed first.

@@ -115,7 +115,7 @@ func (p Path) Steps() []Step {
 }
 
 // Under returns err with every *[Error] in it at its path below p. A package that owns a
-// part of the configuration reports faults at paths that begin in that part; whoever puts
+// part of the configuration reports faults at paths that begin in that part; the caller that puts
 // the parts together knows where it stands.
 func Under(p Path, err error) error {
 	faults, others := All(err)

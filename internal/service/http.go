@@ -13,6 +13,9 @@ import (
 	"github.com/virtcast/virtcast/internal/fault"
 )
 
+// closeTimeout bounds how long requests that are under way may take when a server stops.
+const closeTimeout = 5 * time.Second
+
 // serveMetrics serves /metrics until ctx ends.
 func (s *Service) serveMetrics(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Metrics.Listen)

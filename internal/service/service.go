@@ -149,10 +149,13 @@ func (s *Service) makeSink(c *config.Sink) error {
 		return err
 	}
 	attached := attachedSink{NamedSink: NamedSink{c.Name, sink}}
-	if kind.keepsStates != nil && kind.keepsStates(c) {
-		attached.store, err = kind.buildStore(c, tools.of(bridge.StateReader(c.Name)))
+	if kind.hasStore != nil && kind.hasStore(c) {
+		store, storeErr := kind.buildStore(c, tools.of(bridge.StateReader(c.Name)))
+		if err = storeErr; err == nil {
+			attached.store = store
+		}
 	}
-	s.sinks = append(s.sinks, attached)
+	s.sinks = append(s.sinks, attached) // also without its store: it must be closed
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // TestFormerSinksAreDropped holds that the cursors of what is configured stay, those of
-// the stores of states included.
+// the state stores included.
 func TestFormerSinksAreDropped(t *testing.T) {
 	j, err := journal.Open(t.TempDir(), journal.Options{})
 	if err != nil {

@@ -3,7 +3,6 @@ package service
 import (
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -13,9 +12,6 @@ import (
 	"github.com/virtcast/virtcast/sinks/kafka"
 	"github.com/virtcast/virtcast/sinks/nats"
 )
-
-// closeTimeout bounds how long a sink, or a client of the metrics, may take to close.
-const closeTimeout = 5 * time.Second
 
 // Sink is a sink that the service closes.
 type Sink interface {
@@ -48,10 +44,10 @@ func (t sinkTools) of(name string) sinkTools {
 type sinkKind struct {
 	kind  string
 	build func(c *config.Sink, t sinkTools) (Sink, error)
-	// keepsStates reports whether a state store is configured beside the sink, and
+	// hasStore reports whether a state store is configured beside the sink, and
 	// buildStore makes it; both are nil for a kind that has no stores.
-	keepsStates func(c *config.Sink) bool
-	buildStore  func(c *config.Sink, t sinkTools) (Sink, error)
+	hasStore   func(c *config.Sink) bool
+	buildStore func(c *config.Sink, t sinkTools) (Sink, error)
 }
 
 // sinkKinds is the table.
@@ -62,7 +58,7 @@ func sinkKinds() []sinkKind {
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return nats.New(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
+			hasStore: func(c *config.Sink) bool { return c.NATS.StateBucket != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return nats.NewStateStore(*c.NATS, nats.Options{Logger: t.log, Registerer: t.registerer})
 			},
@@ -72,7 +68,7 @@ func sinkKinds() []sinkKind {
 			build: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return kafka.New(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},
-			keepsStates: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
+			hasStore: func(c *config.Sink) bool { return c.Kafka.StateTopic != "" },
 			buildStore: func(c *config.Sink, t sinkTools) (Sink, error) {
 				return kafka.NewStateStore(*c.Kafka, kafka.Options{Logger: t.log, Registerer: t.registerer})
 			},

@@ -312,6 +312,31 @@ func TestPipe(t *testing.T) {
 	}
 }
 
+// TestTornLineOfAbsentEvent: a line that a call left torn in a pipe is completed by the next call, also
+// if that call has other events; the event is not written again when it comes back.
+func TestTornLineOfAbsentEvent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	s := openSink(t, path)
+	events := sinktest.NewSource(1, 4).Take(6)
+	mustDeliver(t, s, events[:1])
+	file := s.file
+	disk := &smallDisk{room: 40}
+	s.shrink(t, disk)
+	if n, err := s.appendStream(t.Context(), events[1:3]); n != 0 || err == nil {
+		t.Fatalf("Deliver with room for 40 bytes = %d, %v", n, err)
+	}
+	disk.room = 1 << 20
+	for _, batch := range [][]schema.Event{events[3:4], {events[4], events[1], events[2]}, events[5:]} {
+		n, err := s.appendStream(t.Context(), batch)
+		if n != len(batch) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	s.file = file
+	want := []schema.Event{events[0], events[1], events[3], events[4], events[2], events[5]}
+	wantFile(t, path, lines(want))
+}
+
 func TestConfigValidate(t *testing.T) {
 	for path, want := range map[string]string{
 		"": "path: missing", "/var/log/": "is a directory", "a\x00b": "NUL", "-": "", "/var/log/virtcast.jsonl": "",

@@ -32,8 +32,8 @@
 // for it: those of its domain, and those about its connection as a whole. When the stream
 // ends a batch for such an event, the rest of the round goes in lanes.
 //
-// The sink remembers no event from one Deliver to the next. It keeps one bit: whether the
-// last round left anything open.
+// The sink remembers no event from one Deliver to the next. It remembers whether the last
+// round left anything open, and when a message was last not answered.
 //
 // # Connections
 //

@@ -21,6 +21,10 @@ var ErrClosed = errors.New("nats sink is closed")
 // maxHeader is the largest header block that a stream stores.
 const maxHeader = 65535
 
+// settleTime is how long a message that was written to a connection may take to be stored
+// after the connection was closed: a generous multiple of what a cluster needs.
+const settleTime = time.Second
+
 // Options is what the program gives to a sink. The zero value works.
 type Options struct {
 	// Logger logs connections and advice about the stream; nil means silence. Errors are
@@ -52,9 +56,12 @@ type Sink struct {
 	order   order
 	lanes   lanes
 	batch   batch
-	// careful is set while events may be on their way from an earlier round, or from an
-	// earlier process: they then go in lanes.
+	// Events may be on their way from an earlier round, or from an earlier process: they
+	// then go in lanes. careful is set until a round has left nothing open. settled is when
+	// what was sent and not answered has arrived or never will; not all of it need be in
+	// the next round.
 	careful  bool
+	settled  time.Time
 	batching *retry.Episode
 	// refused is set when the server has refused a subject in core mode, in the last
 	// round.
@@ -149,6 +156,9 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 	}
 	// A late answer must not count for another message; and where nothing was stored, the
 	// next connection finds out whether the stream has changed.
+	if l.unanswered {
+		s.settled = time.Now().Add(settleTime)
+	}
 	if l.unanswered || r.stored == 0 {
 		s.drop(l)
 	}
@@ -163,7 +173,7 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 // that the stream does not take holds up no other object's events.
 func (s *Sink) deliverStream(ctx context.Context, l *link) error {
 	r := &s.round
-	inBatch := l.fit.Batch && !s.careful && len(r.events) > 1
+	inBatch := l.fit.Batch && !s.careful && len(r.events) > 1 && (s.settled.IsZero() || time.Now().After(s.settled))
 	s.careful = true // Until the round is known to have left nothing open.
 	var refusal error
 	if inBatch {

@@ -132,7 +132,7 @@ func (p *pump) halt(ctx context.Context, err error) error {
 	for {
 		p.health.failed(ctx, err)
 		if retry.Sleep(ctx, haltReminder) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended: the pump has nothing else to do
 		}
 	}
 }

@@ -79,7 +79,7 @@ type Session struct {
 	batch   []schema.Observation
 	// eventsAtPong is how many events there were when the last pong came.
 	eventsAtPong uint64
-	held    []heldItem
+	held         []heldItem
 	// heldBytes is what held takes, heldLimit its bound.
 	heldBytes, heldLimit int
 }

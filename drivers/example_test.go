@@ -11,12 +11,12 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// poller is the driver of a hypervisor that has no events and can only be asked: a timer and
-// List. The bridge makes events of what differs from one listing to the next.
+// poller is the driver of a hypervisor that has no events and can only be asked: a timer
+// and List. The bridge makes events of what differs from one listing to the next.
 type poller struct{ ask func() *schema.Listing }
 
-func (p poller) Open(_ context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
-	ctx, stop := context.WithCancel(context.Background())
+func (p poller) Open(ctx context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s := &polling{stop: stop, lists: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
@@ -86,17 +86,17 @@ func Example_polling() {
 	// <nil>
 }
 
-// unknownKind is the error of a driver for a kind that its hypervisor does not have.
-type unknownKind struct{}
+// unknownKindError is the error of a driver for a kind that its hypervisor does not have.
+type unknownKindError struct{}
 
-func (unknownKind) Error() string   { return "this hypervisor has no such events" }
-func (unknownKind) Permanent() bool { return true }
+func (unknownKindError) Error() string   { return "this hypervisor has no such events" }
+func (unknownKindError) Permanent() bool { return true }
 
 // The registry asks again for what is missing, unless the error is permanent.
 func ExamplePermanent() {
 	for _, missing := range []drivers.Missing{
 		{Filter: drivers.Filter{Kind: schema.KindLifecycle}, Err: errors.New("cannot allocate memory")},
-		{Filter: drivers.Filter{Kind: schema.KindOf(schema.FamilyDomain, 99)}, Err: fmt.Errorf("register: %w", unknownKind{})},
+		{Filter: drivers.Filter{Kind: schema.KindOf(schema.FamilyDomain, 99)}, Err: fmt.Errorf("register: %w", unknownKindError{})},
 	} {
 		fmt.Println(missing.Filter.Kind, drivers.Permanent(missing.Err))
 	}

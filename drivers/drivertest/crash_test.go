@@ -33,12 +33,12 @@ func crashHistory(dir string) *drivertest.History {
 
 func crashEvents(dir string) string { return filepath.Join(dir, "events") }
 
-// watched is the domain that the child watches. The events of the others move the position
-// without being recorded.
+// watched is the domain that the child watches. The events of the others move the
+// position without being recorded.
 var watched = schema.UUID{1}
 
-// crashChild watches the history, from its beginning, until ctx ends: registry, bridge, journal
-// and a sink.
+// crashChild watches the history, from its beginning, until ctx ends: registry, bridge,
+// journal and a sink.
 func crashChild(ctx context.Context, dir string) error {
 	j, err := journal.Open(filepath.Join(dir, "journal"), journal.Options{})
 	if err != nil {
@@ -70,10 +70,11 @@ func crashChild(ctx context.Context, dir string) error {
 	return errors.Join(virtcast.Run(ctx, r, b), sink.Close(), j.Close())
 }
 
-// TestHistoryResumesAfterKills kills a program again and again while it watches a hypervisor
-// with a history: every event of the watched domain is published under exactly one sequence
-// number, in order, without a gap. A kill loses nothing, repeats nothing, and declares nothing
-// as lost. Only the sink may get an event again, with the id that it had.
+// TestHistoryResumesAfterKills kills a program again and again while it watches a
+// hypervisor with a history: every event of the watched domain is published under exactly
+// one sequence number, in order, without a gap. A kill loses nothing, repeats nothing,
+// and declares nothing as lost. Only the sink may get an event again, with the id that it
+// had.
 func TestHistoryResumesAfterKills(t *testing.T) {
 	const kills = 60
 	dir := t.TempDir()
@@ -171,9 +172,9 @@ func startCrash(t *testing.T, dir string) *command.Cmd {
 	return child
 }
 
-// readCrashEvents returns the numbers of the published events in order of their sequence, and
-// how many were delivered again. A gap, a hole, and a sequence number that was given twice are
-// faults.
+// readCrashEvents returns the numbers of the published events in order of their sequence,
+// and how many were delivered again. A gap, a hole, and a sequence number that was given
+// twice are faults.
 func readCrashEvents(t *testing.T, dir string) (numbers []int32, again int) {
 	t.Helper()
 	b, err := os.ReadFile(crashEvents(dir))

@@ -19,7 +19,7 @@ func ExampleHistory() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	hypervisor := &drivertest.History{Path: filepath.Join(dir, "events")}
 	err = hypervisor.Append(
 		drivertest.HistoryEvent{Number: 1, Domain: schema.UUID{1}, Event: 0}, // defined
@@ -37,7 +37,7 @@ func ExampleHistory() {
 	if err := errors.Join(err, err2); err != nil {
 		log.Fatal(err)
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	fmt.Println("resumed:", session.Resumed())
 	if _, err := session.Watch(context.Background(), []drivers.Filter{{Kind: schema.KindLifecycle}}); err != nil {
 		log.Fatal(err)

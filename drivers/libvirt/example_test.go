@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"time"
 
 	"github.com/virtcast/virtcast/drivers"
 	"github.com/virtcast/virtcast/drivers/libvirt"
 	"github.com/virtcast/virtcast/drivers/libvirt/libvirttest"
+	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -80,4 +82,20 @@ func ExampleSession_List() {
 		log.Fatal(err)
 	}
 	// Output: web-1 state 1
+}
+
+// A driver from a URI, with a faster keepalive than libvirtd's own.
+func ExampleNewFromURI() {
+	driver, err := libvirt.NewFromURI("kvm01", "qemu+tls://kvm01.example.com/system", func(c *libvirt.Config, _ *libvirt.Options) {
+		c.KeepaliveInterval = time.Second
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	r := registry.New(registry.Options{})
+	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(r.Stats()[0].Connection)
+	// Output: kvm01
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/sasl"
 )
 
-// The best mechanism that both sides know is chosen. Over a transport that is not encrypted,
-// none is.
+// The best mechanism that both sides know is chosen. Over a transport that is not
+// encrypted, none is.
 func ExampleChoose() {
 	credentials := sasl.Credentials{Username: "virtcast", Password: "secret", Source: "auth.conf"}
 	fmt.Println("credentials:", credentials)

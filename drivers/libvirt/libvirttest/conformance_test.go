@@ -15,7 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write the answers of the real libvirtd to testdata")
 
-// scripts are played against libvirtd and against a Server; both must give the answers in testdata, to the byte.
+// scripts are played against libvirtd and against a Server; both must give the answers in
+// testdata, to the byte.
 var scripts = []struct {
 	name string
 	play func(*script)

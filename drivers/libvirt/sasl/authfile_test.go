@@ -148,7 +148,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// FuzzAuthFile holds that no file breaks the parser, and that what it accepts is what its lines say.
+// FuzzAuthFile holds that no file breaks the parser, and that what it accepts is what its
+// lines say.
 func FuzzAuthFile(f *testing.F) {
 	for _, seed := range []string{sample, "[a]b=c", "[a]\nb=\r\n;x", "[]", "[a", " \t\n#"} {
 		f.Add(seed, "h")

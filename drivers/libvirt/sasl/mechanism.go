@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Mechanism is one authentication attempt, from the client's side. It is used once, from one
-// goroutine. has tells a message that is there but empty from none at all (the
-// nil flag of libvirt's calls). Nothing blocks, but Step of SCRAM computes for
-// some milliseconds.
+// Mechanism is one authentication attempt, from the client's side. It is used once, from
+// one goroutine. has tells a message that is there but empty from none at all (the nil
+// flag of libvirt's calls). Nothing blocks, but Step of SCRAM computes for some
+// milliseconds.
 type Mechanism interface {
 	// Name is the mechanism's name as the daemon spells it.
 	Name() string
@@ -17,9 +17,9 @@ type Mechanism interface {
 	Start() (data []byte, has bool, err error)
 	// Step answers a challenge. The challenge is only read.
 	Step(challenge []byte) (response []byte, has bool, err error)
-	// Done reports that the mechanism has nothing more to send or to check. Where the mechanism lets
-	// the server prove itself, it did. An attempt has succeeded only when the
-	// daemon says complete and Done is true.
+	// Done reports that the mechanism has nothing more to send or to check. Where the
+	// mechanism lets the server prove itself, it did. An attempt has succeeded only when
+	// the daemon says complete and Done is true.
 	Done() bool
 }
 
@@ -38,8 +38,8 @@ var (
 )
 
 // Choose returns the best mechanism among those that the daemon offered: SCRAM-SHA-256,
-// else PLAIN. encrypted says that nobody on the network can read the connection
-// (TLS, SSH, a unix socket). The error wraps [ErrNotEncrypted], [ErrNoMechanism] or
+// else PLAIN. encrypted says that nobody on the network can read the connection (TLS,
+// SSH, a unix socket). The error wraps [ErrNotEncrypted], [ErrNoMechanism] or
 // [ErrNoCredentials] and names the cure.
 func Choose(offered []string, creds Credentials, encrypted bool) (Mechanism, error) {
 	if !encrypted {

@@ -79,7 +79,8 @@ func keyscanHint(u *URI, file, keyType string) string {
 	return "compare the fingerprint on the host (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), then run " + command + " " + u.host() + " >> " + file
 }
 
-// knownTypes asks the checker which types of key it knows for the host, by showing it one that it cannot know.
+// knownTypes asks the checker which types of key it knows for the host, by showing it one
+// that it cannot know.
 func (k *hostKeys) knownTypes(u *URI, check ssh.HostKeyCallback) []string {
 	stranger, err := ssh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
 	if err != nil {
@@ -104,8 +105,9 @@ func (k *hostKeys) hasAuthorities() bool {
 	})
 }
 
-// prefer orders the algorithms: those that the known keys can use first, so that a server with several keys shows
-// the one that is known. Certificates come before those only if an authority is known.
+// prefer orders the algorithms: those that the known keys can use first, so that a server
+// with several keys shows the one that is known. Certificates come before those only if
+// an authority is known.
 func prefer(types []string, authorities bool) []string {
 	all := slices.Clone(ssh.SupportedAlgorithms().HostKeys)
 	rank := func(algorithm string) int {

@@ -19,8 +19,9 @@ type pki struct {
 	required bool
 }
 
-// locate finds the files: in pkipath= all together; else, for others than root, in ~/.pki/libvirt, each of
-// authority and client certificate falling back for itself to the system's /etc/pki.
+// locate finds the files: in pkipath= all together; else, for others than root, in
+// ~/.pki/libvirt, each of authority and client certificate falling back for itself to the
+// system's /etc/pki.
 func (d Dialer) locate(u *URI) pki {
 	if u.PKIPath != "" {
 		p := pkiIn(u.PKIPath)
@@ -86,12 +87,14 @@ func (p pki) config(u *URI) (config *tls.Config, hasCert bool, err error) {
 	if now.Before(pair.Leaf.NotBefore) {
 		return nil, false, fmt.Errorf("%w: %s begins on %s", errDates, p.cert, pair.Leaf.NotBefore.Format(time.DateTime))
 	}
-	// Send it whatever authorities the daemon names: the daemon's refusal says more than silence.
+	// Send it whatever authorities the daemon names: the daemon's refusal says more than
+	// silence.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return config, true, nil
 }
 
-// trust makes config accept only servers that the authority vouches for and that are not on the revocation list.
+// trust makes config accept only servers that the authority vouches for and that are not
+// on the revocation list.
 func (p pki) trust(config *tls.Config) error {
 	data, err := os.ReadFile(p.ca)
 	if err != nil {
@@ -141,7 +144,8 @@ func parseRevocationLists(data []byte) ([]*x509.RevocationList, error) {
 // errRevoked is the reason for refusing a server whose certificate was revoked.
 var errRevoked = errors.New("the server's certificate is revoked")
 
-// checkRevoked looks up every certificate of every chain in the lists that its issuer signed.
+// checkRevoked looks up every certificate of every chain in the lists that its issuer
+// signed.
 func checkRevoked(lists []*x509.RevocationList, chains [][]*x509.Certificate) error {
 	for _, chain := range chains {
 		for i, cert := range chain[:len(chain)-1] {

@@ -23,15 +23,15 @@ const (
 	CodeAuthUnavailable int32 = 94
 )
 
-// MaxErrorText is the longest text that is kept of a [RemoteError], in bytes. The protocol
-// allows 4 MiB.
+// MaxErrorText is the longest text that is kept of a [RemoteError], in bytes. The
+// protocol allows 4 MiB.
 const MaxErrorText = 1024
 
-// RemoteError is remote_error, the payload of a reply with [StatusError], without
-// the network that it may name. The zero value of a string stands for NULL too.
+// RemoteError is remote_error, the payload of a reply with [StatusError], without the
+// network that it may name. The zero value of a string stands for NULL too.
 type RemoteError struct {
-	// Code is virErrorNumber, Domain is virErrorDomain (the part of libvirt that
-	// failed), Level is virErrorLevel (2 is an error).
+	// Code is virErrorNumber, Domain is virErrorDomain (the part of libvirt that failed),
+	// Level is virErrorLevel (2 is an error).
 	Code, Domain int32
 	Message      string
 	Level        int32
@@ -50,7 +50,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("%s (code %d)", message, e.Code)
 }
 
-// RemoteError reads a remote_error, and cuts its texts at [MaxErrorText]. What follows int2 (the network) is not read.
+// RemoteError reads a remote_error, and cuts its texts at [MaxErrorText]. What follows
+// int2 (the network) is not read.
 func (d *Decoder) RemoteError() *RemoteError {
 	e := &RemoteError{Code: d.Int32(), Domain: d.Int32()}
 	e.Message = d.optionalText()
@@ -64,7 +65,8 @@ func (d *Decoder) RemoteError() *RemoteError {
 	return e
 }
 
-// optionalText reads an optional string and cuts it at [MaxErrorText]: it is written to logs.
+// optionalText reads an optional string and cuts it at [MaxErrorText]: it is written to
+// logs.
 func (d *Decoder) optionalText() string {
 	if !d.Bool() {
 		return ""
@@ -77,8 +79,8 @@ func (d *Decoder) optionalText() string {
 	return string(bytes.ToValidUTF8(b[:MaxErrorText-len(mark)], nil)) + mark
 }
 
-// RemoteError appends a remote_error that names no network. Empty strings are
-// sent as NULL.
+// RemoteError appends a remote_error that names no network. Empty strings are sent as
+// NULL.
 func (e *Encoder) RemoteError(r *RemoteError) {
 	e.Int32(r.Code)
 	e.Int32(r.Domain)

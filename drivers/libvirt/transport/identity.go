@@ -152,7 +152,8 @@ func readKey(path string) (ssh.Signer, error) {
 	return ssh.ParsePrivateKey(data)
 }
 
-// loginName is the user to log in as: the URI's, else whoever runs this.
+// loginName is the user to log in as: the URI's, or else the user who runs this
+// process.
 func loginName(u *URI) (string, error) {
 	if u.User != "" {
 		return u.User, nil

@@ -194,7 +194,9 @@ func (c *committer) addListing(m *schema.Matched) {
 			c.listings = append(c.listings, rest)
 			return
 		}
-		if sinks, ok := m.Route(&o); ok {
+		if m.Route == nil {
+			c.addEvent(&o, nil)
+		} else if sinks, ok := m.Route(&o); ok {
 			c.addEvent(&o, sinks)
 		}
 	}

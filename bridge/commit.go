@@ -57,8 +57,8 @@ type committer struct {
 	batch  journal.Batch
 	group  []*request
 	events int
-	// listings are those of which the rest did not fit in their batch; before are those as
-	// they were before the batch in hand.
+	// listings are those of which the rest did not fit in their batch; before are those
+	// as they were before the batch in hand.
 	listings, before []schema.Matched
 	// written is when the last write ended.
 	written time.Time

@@ -16,20 +16,21 @@ import (
 const (
 	// maxDeliverBytes bounds the new records of one call of Deliver.
 	maxDeliverBytes = 1 << 20
-	// maxSweepBytes bounds the parked records that are read again for one call of Deliver.
+	// maxSweepBytes bounds the parked records that are read again for one call of
+	// Deliver.
 	maxSweepBytes = 16 << 20
 	// haltReminder is how often a pump that had to stop is logged again.
 	haltReminder = time.Minute
 )
 
-// pump brings the journal's records to one sink. Each step is a round: it reads, delivers,
-// and moves the cursor up to the first record that has no outcome.
+// pump brings the journal's records to one sink. Each step is a round: it reads,
+// delivers, and moves the cursor up to the first record that has no outcome.
 //
 // New records are delivered as they come. What a round has left without outcome goes to
-// the backlog, and is delivered again after a pause, before or together with newer records
-// that must wait for it; meanwhile all other new records go on. Where a round of new
-// records brings no outcome at all, the sink as a whole may be down, and the next new ones
-// wait for a pause, too.
+// the backlog, and is delivered again after a pause, before or together with newer
+// records that must wait for it; meanwhile all other new records go on. Where a round of
+// new records brings no outcome at all, the sink as a whole may be down, and the next new
+// ones wait for a pause, too.
 type pump struct {
 	name    string // of the cursor
 	sink    Sink
@@ -226,8 +227,9 @@ func (p *pump) admit(en entry, e *schema.Event) {
 }
 
 // passOver takes out of the round what is not to be delivered: events of sources that are
-// another bridge's, and, for a store, all states of a domain but the last. A state that the store
-// was given before stays: it may be on its way, and must not arrive after a newer one.
+// another bridge's, and, for a store, all states of a domain but the last. A state that
+// the store was given before stays: it may be on its way, and must not arrive after a
+// newer one.
 func (p *pump) passOver() {
 	skipped := 0
 	dropped := func(en *entry, e *schema.Event) {
@@ -277,8 +279,8 @@ func (p *pump) note(i int, err error) {
 	}
 }
 
-// buryRefused makes dead letters of what the sink can never take. It blocks until they are
-// durable, or ctx ends.
+// buryRefused makes dead letters of what the sink can never take. It blocks until they
+// are durable, or ctx ends.
 func (p *pump) buryRefused(ctx context.Context) (err error) {
 	for i := range p.round.entries {
 		switch en := &p.round.entries[i]; {

@@ -11,9 +11,9 @@ import (
 )
 
 // stamper gives ids and sequences to observations. It works on batches: the stamps of a
-// batch become the state with commit, or are taken back with rollback, so that a batch that
-// the journal refused leaves no hole in any sequence. It is used by one goroutine, but
-// for positions.durable.
+// batch become the state with commit, or are taken back with rollback, so that a batch
+// that the journal refused leaves no hole in any sequence. It is used by one goroutine,
+// but for positions.durable.
 type stamper struct {
 	epoch     string // the journal's, for new sources
 	book      *domains.Book
@@ -161,8 +161,8 @@ func (s *stamper) known() []schema.Event {
 }
 
 // forgetOldest takes the n objects that have been silent for longest out of the book, and
-// adds that to a journal batch. It is called between batches; if the batch is not written,
-// the objects merely come back with the next start.
+// adds that to a journal batch. It is called between batches; if the batch is not
+// written, the objects merely come back with the next start.
 func (s *stamper) forgetOldest(n int, b *journal.Batch) {
 	s.book.Forget(n, func(source string, object schema.ObjectKey) {
 		s.key = appendObjectKey(s.key[:0], source, object)

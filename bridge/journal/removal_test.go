@@ -43,7 +43,7 @@ func TestRemoveDeadLetters(t *testing.T) {
 		t.Errorf("remove one that is not there: %v", err)
 	}
 	if got := j.Stats().DeadLetters; got != 4 {
-		t.Errorf("%d letters after a refusal, want 4", got)
+		t.Errorf("%d dead letters after a refusal, want 4", got)
 	}
 	// The number of the last one is not used again, whatever happens.
 	steps := []struct {
@@ -64,7 +64,7 @@ func TestRemoveDeadLetters(t *testing.T) {
 				t.Errorf("after removing %d (-want +got):\n%s", step.remove, diff)
 			}
 			if got := j.Stats().DeadLetters; got != uint64(len(step.want)) {
-				t.Errorf("after removing %d: Stats has %d letters, want %d", step.remove, got, len(step.want))
+				t.Errorf("after removing %d: Stats has %d dead letters, want %d", step.remove, got, len(step.want))
 			}
 			mustClose(t, j)
 			j = mustOpen(t, "/j", Options{FS: fs})
@@ -103,9 +103,9 @@ func TestRemovalMakesRoom(t *testing.T) {
 	mustBury(t, j, "y")
 }
 
-// TestRemovalFaults fails each operation of a removal in turn, then kills the process, or cuts the power, and
-// looks: the letters that were not to be removed are there, and those that were, all or none; a
-// letter that comes later gets a new number and is kept.
+// TestRemovalFaults fails each operation of a removal in turn, then kills the process, or
+// cuts the power, and looks: the letters that were not to be removed are there, and those
+// that were, all or none; a letter that comes later gets a new number and is kept.
 func TestRemovalFaults(t *testing.T) {
 	before := []string{"1 a why", "2 b why", "3 c why"}
 	after := []string{"1 a why", "3 c why"}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestReread reads what was read before from random places, while Next goes on and the log
-// grows over many segments and is trimmed below the cursor.
+// TestReread reads what was read before from random places, while Next goes on and the
+// log grows over many segments and is trimmed below the cursor.
 func TestReread(t *testing.T) {
 	fs := newMemFS()
 	j, err := Open("j", Options{FS: fs, MaxBytes: 1 << 20, SegmentBytes: 4 << 10, inline: true})

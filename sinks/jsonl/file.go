@@ -83,8 +83,8 @@ func syncDirectory(path string) error {
 }
 
 // openStdout returns the standard output. A pipe or a terminal is opened anew: so that a
-// write to it can be interrupted, and that a reader who has gone is an error
-// and not the end of the process (SIGPIPE).
+// write to it can be interrupted, and that a reader who has gone is an error and not the
+// end of the process (SIGPIPE).
 func openStdout() (f *os.File, own bool) {
 	info, err := os.Stdout.Stat()
 	if err != nil || info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {

@@ -13,9 +13,9 @@ import (
 	"testing"
 )
 
-// The files of each room have an order in which they can be read: a file uses another one,
-// and is not used by it in turn, not even in a circle of several. An arrow is any use of a
-// constant, type, function, method or field that another file declares.
+// The files of each room have an order in which they can be read: a file uses another
+// one, and is not used by it in turn, not even in a circle of several. An arrow is any
+// use of a constant, type, function, method or field that another file declares.
 func TestFilesHaveAnOrder(t *testing.T) {
 	for _, room := range []string{".", "client", "producer"} {
 		uses := arrows(t, room)

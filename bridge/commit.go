@@ -17,6 +17,8 @@ import (
 const (
 	maxGroupEvents = 8192
 	maxGroupBytes  = 2 << 20
+	// learnedBytes is about what a batch has of a domain that a listing tells more of.
+	learnedBytes = 256
 )
 
 const (
@@ -37,6 +39,13 @@ var ErrClosed = errors.New("the bridge is closed")
 type request struct {
 	batch schema.MatchedBatch
 	done  chan error // of capacity 1
+}
+
+// listing is one that is to be compared with what is known.
+type listing struct {
+	schema.Matched
+	// sequence is the number of the source's last event before the listing.
+	sequence uint64
 }
 
 // committer turns requests into journal batches. Each group is what queued up during the
@@ -60,10 +69,11 @@ type committer struct {
 	events int
 	// listings are those of which the rest did not fit in their batch; before are those
 	// as they were before the batch in hand.
-	listings, before []schema.Matched
+	listings, before []listing
 	// written is when the last write ended.
 	written time.Time
-	// flush is due when a position has waited long enough; nil while none waits.
+	// flush is due when a position, or what is left of a listing that the journal did not
+	// take, has waited long enough; nil while none waits.
 	flush *time.Timer
 }
 
@@ -128,6 +138,9 @@ func (c *committer) loop(ctx context.Context, stop <-chan struct{}) {
 		}
 		for len(c.listings) > 0 && c.resume() { //nolint:revive // each call writes a part
 		}
+		if len(c.listings) > 0 && c.flush == nil { // It is resumed again, too.
+			c.flush = time.NewTimer(positionTime)
+		}
 	}
 }
 
@@ -168,7 +181,7 @@ func (c *committer) add(r *request) {
 	c.group = append(c.group, r)
 	for i := range r.batch.Matched {
 		if m := &r.batch.Matched[i]; m.Listing != nil {
-			c.addListing(m)
+			c.addListing(&listing{*m, c.stamps.source(m.Listing.Connection.Source).sequence})
 		} else {
 			c.addEvent(&m.Observation, m.Sinks)
 		}
@@ -183,24 +196,37 @@ func (c *committer) addEvent(o *schema.Observation, sinks []string) {
 }
 
 // addListing appends the events that a listing leads to. What does not fit follows in
-// batches of its own, when this one is durable.
-func (c *committer) addListing(m *schema.Matched) {
-	for _, o := range c.stamps.book.Diff(m.Listing) {
+// batches of its own, when this one is durable. Events that were behind the listing may
+// come before that rest: they are newer.
+func (c *committer) addListing(l *listing) {
+	for _, o := range c.stamps.book.Diff(l.Listing) {
+		if c.stamps.book.Overtaken(l.Listing, l.sequence, o.Object.UUID) {
+			continue
+		}
 		if c.batch.Bytes() >= maxGroupBytes {
-			rest := *m
-			listing := *m.Listing
-			listing.Domains = slices.Clone(listing.Domains)
-			rest.Listing = &listing
-			c.listings = append(c.listings, rest)
+			c.goOnWith(l)
 			return
 		}
-		if m.Route == nil {
+		if l.Route == nil {
 			c.addEvent(&o, nil)
-		} else if sinks, ok := m.Route(&o); ok {
+		} else if sinks, ok := l.Route(&o); ok {
 			c.addEvent(&o, sinks)
 		}
 	}
-	c.stamps.book.Learn(m.Listing)
+	room := (maxGroupBytes - c.batch.Bytes()) / learnedBytes
+	if !c.stamps.book.Learn(l.Listing, l.sequence, room) {
+		c.goOnWith(l)
+	}
+}
+
+// goOnWith notes a listing of which a part did not fit. The caller of Record may change
+// its own.
+func (c *committer) goOnWith(l *listing) {
+	rest := *l
+	copied := *l.Listing
+	copied.Domains = slices.Clone(copied.Domains)
+	rest.Listing = &copied
+	c.listings = append(c.listings, rest)
 }
 
 // addListings goes on with listings of which a part is durable.
@@ -215,7 +241,7 @@ func (c *committer) addListings() {
 // resume writes the next part of a listing. It reports whether that is durable.
 func (c *committer) resume() bool {
 	c.addListings()
-	return c.write() // Else they go on with the next request.
+	return c.write() // Else they go on with the next request, or after positionTime.
 }
 
 // write makes the group durable and answers its requests.

@@ -17,6 +17,9 @@ import (
 const (
 	maxGroupEvents = 8192
 	maxGroupBytes  = 2 << 20
+	// groupsInJournal is how many groups a journal holds at least: it takes a quarter of
+	// itself at once, and a group grows by its last request and by the values.
+	groupsInJournal = 32
 	// learnedBytes is about what a batch has of a domain that a listing tells more of.
 	learnedBytes = 256
 )
@@ -56,6 +59,7 @@ type committer struct {
 	stamps     *stamper
 	metrics    *metrics
 	maxObjects int
+	maxBytes   int // of a group, before its values
 
 	requests chan *request
 	orders   chan func()   // what is done between groups
@@ -80,6 +84,7 @@ type committer struct {
 func newCommitter(j *journal.Journal, stamps *stamper, m *metrics, maxObjects int) *committer {
 	return &committer{
 		journal: j, stamps: stamps, metrics: m, maxObjects: maxObjects,
+		maxBytes: int(min(maxGroupBytes, j.Stats().MaxBytes/groupsInJournal)),
 		requests: make(chan *request), orders: make(chan func()), closing: make(chan struct{}),
 	}
 }
@@ -156,7 +161,7 @@ func (c *committer) collect(ctx context.Context, r *request) {
 			timer.Stop()
 		}
 	}
-	for c.events < maxGroupEvents && c.batch.Bytes() < maxGroupBytes {
+	for c.events < maxGroupEvents && c.batch.Bytes() < c.maxBytes {
 		select {
 		case r := <-c.requests:
 			c.add(r)
@@ -203,7 +208,7 @@ func (c *committer) addListing(l *listing) {
 		if c.stamps.book.Overtaken(l.Listing, l.sequence, o.Object.UUID) {
 			continue
 		}
-		if c.batch.Bytes() >= maxGroupBytes {
+		if c.batch.Bytes() >= c.maxBytes {
 			c.goOnWith(l)
 			return
 		}
@@ -213,7 +218,7 @@ func (c *committer) addListing(l *listing) {
 			c.addEvent(&o, sinks)
 		}
 	}
-	room := (maxGroupBytes - c.batch.Bytes()) / learnedBytes
+	room := (c.maxBytes - c.batch.Bytes()) / learnedBytes
 	if !c.stamps.book.Learn(l.Listing, l.sequence, room) {
 		c.goOnWith(l)
 	}

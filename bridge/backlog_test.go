@@ -171,7 +171,7 @@ func TestStuckKeyHoldsUpItselfOnly(t *testing.T) {
 
 // TestRefusedBehindStuck: a dead letter is made at once, though the cursor cannot pass it
 // yet; after a restart what was stored behind the cursor is delivered again, with the
-// same ids.
+// same ids, and the dead letter is left to the operator.
 func TestRefusedBehindStuck(t *testing.T) {
 	dir := t.TempDir()
 	k := newKeyed()
@@ -199,12 +199,13 @@ func TestRefusedBehindStuck(t *testing.T) {
 	}
 	again := newKeyed()
 	r = start(t, dir, journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"k": again})
-	stored := again.settled(t, 4) // 2, and what was behind it; the first is not delivered again.
-	if stored[0].Detail != 2 || stored[1].ID() != first[1].ID() || stored[2].Detail != 5 || stored[3].ID() != first[2].ID() {
-		t.Errorf("delivered again: %v", stored)
-	}
+	stored := again.settled(t, 3) // 2, and what was behind it; the first is not delivered again.
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
+	}
+	stored = again.settled(t, len(stored))
+	if len(stored) != 3 || stored[0].Detail != 2 || stored[1].ID() != first[1].ID() || stored[2].ID() != first[2].ID() {
+		t.Errorf("delivered again: %v", stored)
 	}
 }
 

@@ -153,8 +153,8 @@ func TestRetryRefusals(t *testing.T) {
 	}
 }
 
-// TestDeadLetterOnce: an event that was refused while an earlier one was stuck is one dead
-// letter, however often the program starts before the cursor can pass it.
+// TestDeadLetterOnce: an event that was refused while an earlier one was stuck becomes a
+// dead letter once, however often the program starts before the cursor can pass it.
 func TestDeadLetterOnce(t *testing.T) {
 	dir := t.TempDir()
 	for run := range 3 {

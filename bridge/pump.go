@@ -312,26 +312,6 @@ func (p *pump) note(i int, err error) {
 	}
 }
 
-// buryRefused makes dead letters of what the sink can never take. It blocks until they
-// are durable, or ctx ends.
-func (p *pump) buryRefused(ctx context.Context) (err error) {
-	for i := range p.round.entries {
-		switch en := &p.round.entries[i]; {
-		case en.result != refused:
-		case en.offset == 0:
-			// There is no record to keep; the domain's next event has its state again.
-			p.log.ErrorContext(ctx, "a domain's state cannot be stored", logDomain, p.round.events[i].Object.UUID, logError, en.reason)
-		case err != nil:
-			en.result = open // It is still to be settled.
-		default:
-			if err = p.bury(ctx, journal.Record{Offset: en.offset, Data: en.data}, en.reason); err != nil {
-				en.result = open
-			}
-		}
-	}
-	return err
-}
-
 // schedule says when the backlog and the next new events are due.
 func (p *pump) schedule(ctx context.Context, err error) {
 	r := &p.round
@@ -382,27 +362,5 @@ func (p *pump) commit() error {
 	case p.progress <- struct{}{}:
 	default:
 	}
-	return nil
-}
-
-// bury keeps a record that can never be delivered. It retries a failing disk until ctx
-// ends, whose error it then returns: nothing is delivered meanwhile, and the cursor does
-// not pass the record, before it is safe.
-func (p *pump) bury(ctx context.Context, r journal.Record, reason error) error {
-	var pause pace
-	for {
-		err := p.journal.DeadLetter(p.name, r, reason.Error())
-		if err == nil {
-			break
-		}
-		p.health.failed(ctx, fmt.Errorf("keep a dead letter: %w", err))
-		pause.failed()
-		if err := retry.Sleep(ctx, time.Until(pause.due)); err != nil {
-			return err
-		}
-	}
-	p.metrics.buried()
-	p.log.ErrorContext(ctx, "an event cannot be delivered; it is kept as a dead letter",
-		logOffset, r.Offset, logError, reason)
 	return nil
 }

@@ -6,6 +6,8 @@
 // the password too, and PLAIN (RFC 4616). Both only where nobody on the network can
 // read along: over TLS, SSH or a unix socket. On plain TCP libvirtd insists on a SASL security
 // layer, which only GSSAPI and DIGEST-MD5 have; neither is supported here. Use TLS.
+// PLAIN shows the password to the server, so it needs one whose certificate or host key was
+// verified: with no_verify=1 it is refused.
 //
 // Authentication files (auth.conf) are read as libvirt reads them. Like libvirt, virtcast
 // does not judge who may read the file: keep it at mode 0600.

@@ -17,6 +17,8 @@ type Conn struct {
 	Kind Kind
 	// Encrypted is that of the kind, see [Kind.Encrypted].
 	Encrypted bool
+	// Verified is that of the URI, see [URI.Verified].
+	Verified bool
 	// Via says in a few words what was reached, for logs: a socket's path, or host, port and user.
 	Via string
 }
@@ -87,6 +89,7 @@ func (d Dialer) Dial(ctx context.Context, u *URI) (*Conn, error) {
 		err = u.fail("dial", uriError("transport %q is unknown", u.Transport), "")
 	}
 	if err == nil {
+		conn.Verified = u.Verified()
 		return conn, nil
 	}
 	var failed *Error

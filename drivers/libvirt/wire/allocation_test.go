@@ -109,7 +109,7 @@ func TestCountAllocations(t *testing.T) {
 		"optional":   func(d *Decoder) { _, _ = d.OptionalString() },
 		"chars":      func(d *Decoder) { d.Chars(MaxSASLData) },
 		"parameters": func(d *Decoder) { d.TypedParams(MaxTypedParams) },
-		"error":      func(d *Decoder) { d.RemoteError() },
+		"error":      func(d *Decoder) { _ = d.RemoteError() },
 		"lifecycle":  func(d *Decoder) { d.LifecycleMessage() },
 	}
 	emptyParams := make([]TypedParam, MaxTypedParams)

@@ -21,13 +21,13 @@ const eventBytes = 400
 //
 // Events wait in memory until there are [waitingBytes] of them. Those beyond are parked:
 // two bits each say that the record is undelivered, and whether the sink was given it
-// before. So the journal's own size bounds the memory: a MiB for four million records, and
-// a counter for each object and connection that has something parked.
+// before. So the journal's own size bounds the memory: a MiB for four million records,
+// and a counter for each object and connection that has something parked.
 //
 // A sweep reads the parked records again, from the first to the last and then from the
 // first again, a part with each attempt. It presents an event that need not wait for an
-// earlier undelivered one; all others stay. So a key that is stuck for long, and fills the
-// memory, does not hold up another that is not stuck any more.
+// earlier undelivered one; all others stay. So a key that is stuck for long, and fills
+// the memory, does not hold up another that is not stuck any more.
 //
 // Law: if the event y must wait for the earlier event x (see [holds]), and x is parked,
 // then y is parked.

@@ -21,7 +21,7 @@ const (
 
 // Options is what code injects. The zero value works.
 type Options struct {
-	// Logger is told of sinks that fail and recover, and of dead letters; nil
+	// Logger gets messages about sinks that fail and recover, and about dead letters; nil
 	// means nowhere.
 	Logger *slog.Logger
 	// Registerer gets the metrics; nil means none.
@@ -30,13 +30,13 @@ type Options struct {
 	// its context has ended; 0 means [DefaultDrainTimeout], negative not at all. What
 	// is left then stays in the journal for the next start.
 	DrainTimeout time.Duration
-	// MaxDomains bounds the domains whose state is kept; 0 means [DefaultMaxDomains]. Beyond it,
-	// those that were silent for longest are forgotten, a tenth at a time: if one
-	// of them is heard of again, its domain sequence begins at 1 again.
+	// MaxDomains bounds the domains whose state is kept; 0 means [DefaultMaxDomains].
+	// Beyond it, those that were silent for longest are forgotten, a tenth at a time: if
+	// one of them has an event again, its domain sequence begins at 1 again.
 	MaxDomains int
-	// Owned reports whether the events of a source are this bridge's to deliver. It is asked
-	// before each delivery, by several goroutines; what is not owned is passed over. nil means
-	// always.
+	// Owned reports whether the events of a source are this bridge's to deliver. It is
+	// asked before each delivery, by several goroutines; what is not owned is passed
+	// over. nil means always.
 	Owned func(source string) bool
 }
 
@@ -104,11 +104,11 @@ const stateSuffix = ".state"
 func StateReader(sink string) string { return sink + stateSuffix }
 
 // AddStateStore adds a store of each domain's last known state, beside the sink of that
-// name: what goes to the sink goes to the store, as the [schema.KindState] event that it leads
-// to, or as that of a domain that is gone (State.Gone), which the store must remove. The
-// store gets each domain's states in order, but not every state: of those that wait
-// together only the last. Its cursor is its own, named [StateReader]; it delays nothing but
-// itself.
+// name: what goes to the sink goes to the store, as the [schema.KindState] event that it
+// leads to, or as that of a domain that is gone (State.Gone), which the store must
+// remove. The store gets each domain's states in order, but not every state: of those
+// that wait together only the last. Its cursor is its own, named [StateReader]; it delays
+// nothing but itself.
 //
 // Every time that the bridge runs, the store is first given what is known of all domains
 // that exist, so that a store that is new, or lost something, is complete. belongs says
@@ -127,17 +127,17 @@ func (b *Bridge) AddStateStore(sink string, store Sink, belongs func(connection 
 	return nil
 }
 
-// Record stamps a batch and makes it durable, with its position. It blocks until then: nil
-// means that all of it is on disk. An error means that nothing of it will ever be delivered;
-// the same batch may be recorded again ([journal.ErrFull], a failing disk), except after
-// [ErrClosed]. The batch belongs to the caller and is read until Record returns. Calls
-// from several goroutines share one fsync. The events of each call keep their order; of
-// two calls one after the other in one goroutine the former comes first.
+// Record stamps a batch and makes it durable, with its position. It blocks until then:
+// nil means that all of it is on disk. An error means that nothing of it will ever be
+// delivered; the same batch may be recorded again ([journal.ErrFull], a failing disk),
+// except after [ErrClosed]. The batch belongs to the caller and is read until Record
+// returns. Calls from several goroutines share one fsync. The events of each call keep
+// their order; of two calls one after the other in one goroutine the former comes first.
 //
 // An item that is a listing becomes an event for each difference from what is known, at
-// its place in the order. Where these are more than a batch of the journal holds, the rest
-// becomes durable soon after Record returned; if the program ends before, the next listing
-// finds it.
+// its place in the order. Where these are more than a batch of the journal holds, the
+// rest becomes durable soon after Record returned; if the program ends before, the next
+// listing finds it.
 //
 // A batch of a position alone returns at once. The position becomes durable with the next
 // batch that has events, or within a second.

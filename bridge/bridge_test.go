@@ -38,8 +38,9 @@ func observe(d, n int, to ...string) schema.Matched {
 	}
 }
 
-// memory is a sink that keeps what it acknowledged. before, if set, may fail a call, or cut it short; where its error is
-// permanent, it is that of the next event, and the call goes on behind it.
+// memory is a sink that keeps what it acknowledged. before, if set, may fail a call, or
+// cut it short; where its error is permanent, it is that of the next event, and the call
+// goes on behind it.
 type memory struct {
 	before func(ctx context.Context, events []schema.Event) (n int, err error)
 
@@ -155,8 +156,8 @@ func record(t *testing.T, b *bridge.Bridge, batch ...schema.Matched) {
 	}
 }
 
-// verify checks what a sink that never failed must see of a source: sequences that rise, and
-// what [verifyDomains] checks.
+// verify checks what a sink that never failed must see of a source: sequences that rise,
+// and what [verifyDomains] checks.
 func verify(t *testing.T, events []schema.Event, first uint64) {
 	t.Helper()
 	var sequence uint64
@@ -453,7 +454,8 @@ func values(t *testing.T, g prometheus.Gatherer) map[string]float64 {
 	return all
 }
 
-// TestForgetsSilentDomains bounds the state: what was silent for longest begins anew.
+// TestForgetsSilentDomains bounds the state: what was silent for longest begins at 1
+// again.
 func TestForgetsSilentDomains(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "j")
 	s := newMemory()

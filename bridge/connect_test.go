@@ -38,7 +38,8 @@ func (s *shy) Deliver(ctx context.Context, events []schema.Event, outcome func(i
 	return s.memory.Deliver(ctx, events, outcome)
 }
 
-// A sink that can be connected is, before the first event comes and for as long as it takes; only then is anything delivered.
+// A sink that can be connected is, before the first event comes and for as long as it
+// takes; only then is anything delivered.
 func TestConnect(t *testing.T) {
 	s := &shy{memory: newMemory()}
 	r := start(t, t.TempDir(), journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"shy": s})

@@ -10,19 +10,22 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// ErrNoSink is returned when a dead letter is of a sink that there is no more.
+// ErrNoSink is returned when a dead letter is of a sink that no longer exists.
 var ErrNoSink = errors.New("no such sink")
 
-// ErrOldState is returned when a dead letter is a domain's state, which a newer one may have replaced since.
-var ErrOldState = errors.New("it is a domain's state as it was: restart virtcast to store every domain's state again, and drop the letter")
+// ErrOldState is returned when a dead letter is a domain's state, which a newer one may
+// have replaced since.
+var ErrOldState = errors.New("it is a domain's state as it was: restart virtcast to store every domain's state again, and drop the dead letter")
 
-// Retry puts dead letters at the end of the journal, each for its own sink alone, and then forgets them as letters. It
-// blocks until that is durable; the sinks get the events after what is pending, so out of their domains' order, with
-// their old ids and sequences. It returns how many were put back before an error. Where the process ends in between,
-// a letter may be kept although its event is delivered.
+// Retry puts dead letters at the end of the journal, each for its own sink alone, and
+// then removes the dead letters. It blocks until that is durable; the sinks get the
+// events after what is pending, so out of their domains' order, with their old ids and
+// sequences. It returns how many were put back before an error. Where the process ends in
+// between, a dead letter may be kept although its event is delivered.
 //
-// The error is [journal.ErrNoDeadLetter], [ErrNoSink], [ErrOldState] or [schema.ErrRecord] for a letter that cannot be
-// retried, and nothing is done then; [ErrClosed]; or the journal's.
+// The error is [journal.ErrNoDeadLetter], [ErrNoSink], [ErrOldState] or
+// [schema.ErrRecord] for a dead letter that cannot be retried, and nothing is done then;
+// [ErrClosed]; or the journal's.
 func (b *Bridge) Retry(ctx context.Context, ids []uint64) (n int, err error) {
 	closed := b.commits.do(ctx, func() {
 		n, err = RetryDeadLetters(b.journal, ids)
@@ -33,16 +36,16 @@ func (b *Bridge) Retry(ctx context.Context, ids []uint64) (n int, err error) {
 
 // RetryDeadLetters is [Bridge.Retry] for a journal without a bridge.
 func RetryDeadLetters(j *journal.Journal, ids []uint64) (n int, err error) {
-	letters, err := lettersOf(j, ids)
+	repeats, err := repeatsOf(j, ids)
 	if err != nil {
 		return 0, err
 	}
 	var batch journal.Batch
 	var group []uint64
-	for i, letter := range letters {
-		batch.Record(letter.record)
-		group = append(group, letter.id)
-		if batch.Bytes() < maxGroupBytes && i+1 < len(letters) {
+	for i, r := range repeats {
+		batch.Record(r.record)
+		group = append(group, r.id)
+		if batch.Bytes() < maxGroupBytes && i+1 < len(repeats) {
 			continue
 		}
 		if err := j.Append(&batch); err != nil {
@@ -64,8 +67,8 @@ type repeat struct {
 	record []byte
 }
 
-// lettersOf returns the records of the letters, in the order of ids.
-func lettersOf(j *journal.Journal, ids []uint64) ([]repeat, error) {
+// repeatsOf returns the repeats of the dead letters, in the order of ids.
+func repeatsOf(j *journal.Journal, ids []uint64) ([]repeat, error) {
 	found := make(map[uint64][]byte, len(ids))
 	wanted := make(map[uint64]bool, len(ids))
 	for _, id := range ids {
@@ -85,18 +88,18 @@ func lettersOf(j *journal.Journal, ids []uint64) ([]repeat, error) {
 	if err := errors.Join(err, problem); err != nil {
 		return nil, err
 	}
-	letters := make([]repeat, 0, len(ids))
+	repeats := make([]repeat, 0, len(ids))
 	for _, id := range ids {
 		record, ok := found[id]
 		if !ok {
 			return nil, fmt.Errorf("%w: %d", journal.ErrNoDeadLetter, id)
 		}
 		if wanted[id] { // once, however often it is named
-			letters = append(letters, repeat{id, record})
+			repeats = append(repeats, repeat{id, record})
 			wanted[id] = false
 		}
 	}
-	return letters, nil
+	return repeats, nil
 }
 
 func repeatOf(d *journal.DeadLetter, sinks map[string]bool) ([]byte, error) {

@@ -38,7 +38,8 @@ func letters(t *testing.T, j *journal.Journal) []uint64 {
 	return ids
 }
 
-// Dead letters that are retried reach their sink only, behind what it has, as the events that they were.
+// Dead letters that are retried reach their sink only, behind what it has, as the events
+// that they were.
 func TestRetry(t *testing.T) {
 	dir := t.TempDir()
 	refusing, other := newPicky(3, 7), newMemory()
@@ -79,7 +80,7 @@ func TestRetry(t *testing.T) {
 	}
 }
 
-// A letter that is refused again is a letter again.
+// An event that is refused again is a dead letter again.
 func TestRetryRefusedAgain(t *testing.T) {
 	refusing := newPicky(1)
 	r := start(t, t.TempDir(), journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"refusing": refusing})
@@ -141,7 +142,7 @@ func TestRetryRefusals(t *testing.T) {
 		}
 	}
 	if got := letters(t, j); len(got) != 3 || j.Stats().Records != 0 {
-		t.Errorf("letters %v and %d records after refusals, want 3 and none", got, j.Stats().Records)
+		t.Errorf("dead letters %v and %d records after refusals, want 3 and none", got, j.Stats().Records)
 	}
 	if n, err := bridge.RetryDeadLetters(j, []uint64{1}); n != 1 || err != nil {
 		t.Errorf("RetryDeadLetters = %d, %v, want 1", n, err)

@@ -10,7 +10,8 @@ import (
 	"github.com/virtcast/virtcast/internal/retry"
 )
 
-// Pauses of a failing sink are random between 0 and a ceiling, which doubles between these.
+// Pauses of a failing sink are random between 0 and a ceiling, which doubles between
+// these.
 const (
 	minPause = 100 * time.Millisecond
 	maxPause = 5 * time.Second

@@ -13,8 +13,8 @@ import (
 //	recorded_total + retried_total + sink_pending_at_start
 //	  = sink_delivered_total + sink_skipped_total + sink_dead_letters_total + sink_pending
 //
-// This holds for a state store, too, whose name is that of its sink and ".state"; what it is given
-// of former times when the bridge starts is counted by itself.
+// This holds for a state store, too, whose name is that of its sink and ".state"; what it
+// is given of former times when the bridge starts is counted by itself.
 type metrics struct {
 	registerer prometheus.Registerer
 	recorded   prometheus.Counter
@@ -45,8 +45,8 @@ func (s *sinkMetrics) pending() uint64 {
 	return s.next() - s.begin - settled
 }
 
-// acknowledged counts an event that the sink has taken. isRecord is false for a state that
-// a store was primed with.
+// acknowledged counts an event that the sink has taken. isRecord is false for a state
+// that a store was primed with.
 func (s *sinkMetrics) acknowledged(isRecord bool) {
 	if !isRecord {
 		s.primed.Inc()
@@ -98,8 +98,8 @@ func newMetrics(r prometheus.Registerer, stats func() journal.Stats) *metrics {
 	return m
 }
 
-// sink makes the metrics of one sink or store, which has so many records before it when it
-// starts. next returns the offset of the journal's next record.
+// sink makes the metrics of one sink or store, which has so many records before it when
+// it starts. next returns the offset of the journal's next record.
 func (m *metrics) sink(name string, atStart uint64, next func() uint64, states bool) *sinkMetrics {
 	labels := prometheus.Labels{"sink": name}
 	counter := func(metric, help string) prometheus.Counter {

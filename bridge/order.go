@@ -5,8 +5,8 @@ import "github.com/virtcast/virtcast/schema"
 // holds knows a set of events that have no outcome yet, and which later events must not
 // overtake them. It is the same law as the sinks' (sinktest.MustWait): an event waits for
 // the earlier ones of its object, on whatever connection, and for the earlier ones about
-// its connection as a whole (a gap, say); an event about a connection as a whole waits for
-// every earlier event of that connection.
+// its connection as a whole (a gap, say); an event about a connection as a whole waits
+// for every earlier event of that connection.
 type holds struct {
 	objects     map[schema.ObjectKey]int
 	connections map[string]connectionHolds

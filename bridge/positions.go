@@ -58,8 +58,8 @@ func checkPosition(at schema.Position) error {
 	return nil
 }
 
-// set makes a position durable with the next batch. inBatch is set where it belongs to the
-// batch in hand, and is taken back with it.
+// set makes a position durable with the next batch. inBatch is set where it belongs to
+// the batch in hand, and is taken back with it.
 func (p *positions) set(connection string, at schema.Position, inBatch bool) {
 	if inBatch {
 		if _, ok := p.former[connection]; !ok {

@@ -16,20 +16,21 @@ import (
 const (
 	// maxDeliverBytes bounds the new records of one call of Deliver.
 	maxDeliverBytes = 1 << 20
-	// maxSweepBytes bounds the parked records that are read again for one call of Deliver.
+	// maxSweepBytes bounds the parked records that are read again for one call of
+	// Deliver.
 	maxSweepBytes = 16 << 20
 	// haltReminder is how often a pump that had to stop is logged again.
 	haltReminder = time.Minute
 )
 
-// pump brings the journal's records to one sink. Each step is a round: it reads, delivers,
-// and moves the cursor up to the first record that has no outcome.
+// pump brings the journal's records to one sink. Each step is a round: it reads,
+// delivers, and moves the cursor up to the first record that has no outcome.
 //
 // New records are delivered as they come. What a round has left without outcome goes to
-// the backlog, and is delivered again after a pause, before or together with newer records
-// that must wait for it; meanwhile all other new records go on. Where a round of new
-// records brings no outcome at all, the sink as a whole may be down, and the next new ones
-// wait for a pause, too.
+// the backlog, and is delivered again after a pause, before or together with newer
+// records that must wait for it; meanwhile all other new records go on. Where a round of
+// new records brings no outcome at all, the sink as a whole may be down, and the next new
+// ones wait for a pause, too.
 type pump struct {
 	name    string // of the cursor
 	sink    Sink
@@ -131,7 +132,7 @@ func (p *pump) halt(ctx context.Context, err error) error {
 	for {
 		p.health.failed(ctx, err)
 		if retry.Sleep(ctx, haltReminder) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended: the pump has nothing else to do
 		}
 	}
 }
@@ -171,7 +172,10 @@ func (p *pump) readOn(ctx context.Context, again bool) error {
 		return retry.Sleep(ctx, time.Until(due))
 	}
 	if p.feed.states.priming() {
-		p.feed.states.next(func(e *schema.Event) { p.admit(entry{}, e) })
+		p.feed.states.next(func(e *schema.Event) {
+			*p.round.slot() = *e
+			p.admit(entry{})
+		})
 		return nil
 	}
 	if again && !p.feed.reader.Ready() {
@@ -199,7 +203,7 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	defer func() { p.metrics.skip(skipped) }()
 	for i := range records {
 		r := &records[i]
-		switch e, mine, err := p.feed.event(r); {
+		switch mine, err := p.feed.event(r, p.round.slot()); {
 		case errors.Is(err, schema.ErrNewerRecord):
 			return fmt.Errorf("record %d: %w", r.Offset, err)
 		case err != nil:
@@ -207,7 +211,7 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 				return err
 			}
 		case mine:
-			p.admit(entry{offset: r.Offset, data: r.Data}, &e)
+			p.admit(entry{offset: r.Offset, data: r.Data})
 		default:
 			skipped++
 		}
@@ -216,18 +220,20 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
-// admit adds a new event to the round, to be presented unless it must wait.
-func (p *pump) admit(en entry, e *schema.Event) {
+// admit adds the event in the round's slot, to be presented unless it must wait.
+func (p *pump) admit(en entry) {
+	e := p.round.slot()
 	if p.backlog.mustWait(e) || p.round.heldOrder.mustWait(e) {
-		p.round.hold(en, e)
+		p.round.hold(en)
 		return
 	}
-	p.round.add(en, e)
+	p.round.admit(en)
 }
 
 // passOver takes out of the round what is not to be delivered: events of sources that are
-// another bridge's, and, for a store, all states of a domain but the last. A state that the store
-// was given before stays: it may be on its way, and must not arrive after a newer one.
+// another bridge's, and, for a store, all states of a domain but the last. A state that
+// the store was given before stays: it may be on its way, and must not arrive after a
+// newer one.
 func (p *pump) passOver() {
 	skipped := 0
 	dropped := func(en *entry, e *schema.Event) {
@@ -277,8 +283,8 @@ func (p *pump) note(i int, err error) {
 	}
 }
 
-// buryRefused makes dead letters of what the sink can never take. It blocks until they are
-// durable, or ctx ends.
+// buryRefused makes dead letters of what the sink can never take. It blocks until they
+// are durable, or ctx ends.
 func (p *pump) buryRefused(ctx context.Context) (err error) {
 	for i := range p.round.entries {
 		switch en := &p.round.entries[i]; {

@@ -106,8 +106,9 @@ func fullJournal(t *testing.T) (r *running, s *memory, open func()) {
 	}
 }
 
-// TestRefusedBatchIsTakenBack: a batch that the journal refuses leaves neither sequences nor knowledge
-// nor a position, so that the same batch, recorded again, leads to the same events.
+// TestRefusedBatchIsTakenBack: a batch that the journal refuses leaves neither sequences
+// nor knowledge nor a position, so that the same batch, recorded again, leads to the same
+// events.
 func TestRefusedBatchIsTakenBack(t *testing.T) {
 	r, s, open := fullJournal(t)
 	batch := schema.MatchedBatch{
@@ -151,7 +152,7 @@ func TestLargeListing(t *testing.T) {
 	dir := t.TempDir()
 	s := newMemory()
 	r := start(t, dir, journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"a": s})
-	const many = 40_000
+	const many = 12_000
 	m := listed(true)
 	for n := range many {
 		m.Listing.Domains = append(m.Listing.Domains, schema.ListedDomain{
@@ -172,7 +173,8 @@ func TestLargeListing(t *testing.T) {
 	}
 }
 
-// TestPositions: a position is durable with the events of its batch, and by itself within a second.
+// TestPositions: a position is durable with the events of its batch, and by itself within
+// a second.
 func TestPositions(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, dir, journal.Options{}, bridge.Options{}, nil)
@@ -246,15 +248,15 @@ func rewrite(t *testing.T, dir string, change func(key, value []byte) (newKey, n
 	}
 }
 
-// TestSourceOfAnEarlierVersion: a source's value without an epoch is read; the source goes on in the
-// journal's.
+// TestSourceOfAnEarlierVersion: a source's value without an epoch is read; the source
+// goes on in the journal's.
 func TestSourceOfAnEarlierVersion(t *testing.T) {
 	dir := t.TempDir()
 	s := newMemory()
 	r := start(t, dir, journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"a": s})
 	record(t, r.Bridge, observe(1, 1))
 	r.settled(t)
-	rewrite(t, dir, func(key, value []byte) ([]byte, []byte) {
+	rewrite(t, dir, func(key, _ []byte) ([]byte, []byte) {
 		if key[0] != 's' {
 			return nil, nil
 		}
@@ -305,8 +307,8 @@ func TestEpochIsTheSources(t *testing.T) {
 	}
 }
 
-// TestOnlyOwnedIsDelivered: pumps and priming pass over the events of sources that another bridge owns, also those
-// that were in the backlog.
+// TestOnlyOwnedIsDelivered: pumps and priming pass over the events of sources that
+// another bridge owns, also those that were in the backlog.
 func TestOnlyOwnedIsDelivered(t *testing.T) {
 	dir := t.TempDir()
 	kvm02 := *kvm01
@@ -342,8 +344,8 @@ func TestOnlyOwnedIsDelivered(t *testing.T) {
 	}
 }
 
-// TestNewerRecordStopsItsSink: a record of a newer version stops the sinks that come to it, says how
-// to go on, and is kept; another sink, whose cursor is behind it, goes on.
+// TestNewerRecordStopsItsSink: a record of a newer version stops the sinks that come to
+// it, says how to go on, and is kept; another sink, whose cursor is behind it, goes on.
 func TestNewerRecordStopsItsSink(t *testing.T) {
 	dir := t.TempDir()
 	s := newMemory()

@@ -23,7 +23,8 @@ type source struct {
 }
 
 // A source's value in the journal begins with sourceMark and its version, and consists of
-// sections. An earlier form, which is still read, began with the sequence, which is never 0:
+// sections. An earlier form, which is still read, began with the sequence, which is never
+// 0:
 //
 //	uvarint sequence, and perhaps the strings name, URI, host name
 const (

@@ -33,7 +33,8 @@ func testStamper(t testing.TB) *stamper {
 	return s
 }
 
-// TestObjectKeys: what is written as a key is read again; the keys of domains are those of earlier versions.
+// TestObjectKeys: what is written as a key is read again; the keys of domains are those
+// of earlier versions.
 func TestObjectKeys(t *testing.T) {
 	for _, want := range []schema.ObjectKey{
 		{UUID: schema.UUID{1, 15: 2}},
@@ -58,7 +59,8 @@ func TestObjectKeys(t *testing.T) {
 	}
 }
 
-// TestUnknownValue: a kind of value that this version does not know stops the start, and says how to go on.
+// TestUnknownValue: a kind of value that this version does not know stops the start, and
+// says how to go on.
 func TestUnknownValue(t *testing.T) {
 	j, err := journal.Open(t.TempDir(), journal.Options{})
 	if err != nil {
@@ -79,7 +81,8 @@ func TestUnknownValue(t *testing.T) {
 	}
 }
 
-// FuzzSourceState checks that no stored bytes make the bridge panic, and that what is read is written again as it was understood.
+// FuzzSourceState checks that no stored bytes make the bridge panic, and that what is
+// read is written again as it was understood.
 func FuzzSourceState(f *testing.F) {
 	f.Add((&source{sequence: 7, connection: hostA, epoch: "01h4fcqp2a"}).append(nil))
 	f.Add([]byte{7})
@@ -115,12 +118,13 @@ func BenchmarkStamp(b *testing.B) {
 				}
 			}
 			life := [...][2]int32{{0, 0}, {4, 0}, {2, 0}, {6, 2}, {5, 1}}
+			var e schema.Event
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				o := &observations[n%len(observations)]
 				step := life[n/len(observations)%len(life)]
 				o.Event, o.Detail = step[0], step[1]
-				s.stamp(o)
+				s.stamp(o, &e)
 				if n%1000 == 999 {
 					s.commit()
 				}

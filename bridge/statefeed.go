@@ -12,8 +12,8 @@ const primeEvents = 1000
 //
 // First the store is primed with what was known when the program started, which tells as
 // much as all records before the offset start. Of those that the cursor has not passed,
-// only the tombstones of domains that were not primed are still needed: the store may have
-// such a domain's earlier state, and must remove it.
+// only the tombstones of domains that were not primed are still needed: the store may
+// have such a domain's earlier state, and must remove it.
 //
 //	      cursor          start
 //	…─────┬───────────────┬──────────────►
@@ -54,8 +54,8 @@ func (f *stateFeed) next(add func(*schema.Event)) {
 	}
 }
 
-// wants reports whether a record has a state that the store needs, and makes the event one
-// that tells it. A repeat never has: newer states may have been written before it.
+// wants reports whether a record has a state that the store needs, and makes the event
+// one that tells it. A repeat never has: newer states may have been written before it.
 func (f *stateFeed) wants(r *journal.Record, e *schema.Event) bool {
 	if !e.State.Valid || schema.RecordIsRepeat(r.Data) {
 		return false

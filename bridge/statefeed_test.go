@@ -30,7 +30,8 @@ type world struct {
 	*memory
 }
 
-// states returns what the store has of each domain: "running 3", by name, with the sequence of the domain.
+// states returns what the store has of each domain: "running 3", by name, with the
+// sequence of the domain.
 func (w world) states() map[string]string {
 	all := map[string]string{}
 	for _, e := range w.got() {
@@ -147,7 +148,8 @@ func TestNewStateStoreIsPrimed(t *testing.T) {
 	}
 }
 
-// TestStateStoreGoesOnAfterRestart has a store that was down while domains changed and went.
+// TestStateStoreGoesOnAfterRestart has a store that was down while domains changed and
+// went.
 func TestStateStoreGoesOnAfterRestart(t *testing.T) {
 	dir := t.TempDir()
 	bus, store := newMemory(), world{newMemory()}
@@ -203,7 +205,8 @@ func TestDeadStateStoreDelaysNobody(t *testing.T) {
 	r.settled(t)
 }
 
-// TestStateIsNotPutBack holds that a dead letter of a store is not retried over a newer state.
+// TestStateIsNotPutBack holds that a dead letter of a store is not retried over a newer
+// state.
 func TestStateIsNotPutBack(t *testing.T) {
 	bus, store := newMemory(), newMemory()
 	store.before = func(context.Context, []schema.Event) (int, error) { return 0, permanent{} }
@@ -227,7 +230,8 @@ func TestStateIsNotPutBack(t *testing.T) {
 	}
 }
 
-// TestOtherHostsStateIsNotStored holds that what the source of a migration says late does not get to a store.
+// TestOtherHostsStateIsNotStored holds that what the source of a migration says late does
+// not get to a store.
 func TestOtherHostsStateIsNotStored(t *testing.T) {
 	bus, store := newMemory(), world{newMemory()}
 	r := stateful(t, t.TempDir(), bridge.Options{}, bus, store, nil)
@@ -248,7 +252,8 @@ func TestOtherHostsStateIsNotStored(t *testing.T) {
 	}
 }
 
-// TestRepeatedEventIsNoNews holds that an event that the sink beside a store gets again, late, does not bring an old state back.
+// TestRepeatedEventIsNoNews holds that an event that the sink beside a store gets again,
+// late, does not bring an old state back.
 func TestRepeatedEventIsNoNews(t *testing.T) {
 	bus, store := newMemory(), world{newMemory()}
 	refuse := true

@@ -9,8 +9,8 @@ import (
 )
 
 // Book is what is known of all objects at all sources. It works on batches: what is
-// applied becomes the state with Commit, or is taken back with Rollback. It is used by one
-// goroutine. Make one with [NewBook].
+// applied becomes the state with Commit, or is taken back with Rollback. It is used by
+// one goroutine. Make one with [NewBook].
 //
 // Objects of other families than domains are in the book too: their events are counted,
 // and nothing is concluded from them.
@@ -54,10 +54,10 @@ func (b *Book) Source(name string) *Source {
 // Len returns how many objects are known, over all sources.
 func (b *Book) Len() int { return b.objects }
 
-// Apply takes in an event of an object of s, as part of the batch in hand. sequence is the
-// event's number at the source. Apply returns the event's number among those of the object, and
-// the state to be published after the event: none (State.Valid is not set) where the
-// event's kind tells nothing of states, or another source takes precedence.
+// Apply takes in an event of an object of s, as part of the batch in hand. sequence is
+// the event's number at the source. Apply returns the event's number among those of the
+// object, and the state to be published after the event: none (State.Valid is not set)
+// where the event's kind tells nothing of states, or another source takes precedence.
 func (b *Book) Apply(s *Source, o *schema.Observation, sequence uint64) (number uint64, state schema.State) {
 	d := s.find(&o.Object)
 	if d == nil {
@@ -67,7 +67,7 @@ func (b *Book) Apply(s *Source, o *schema.Observation, sequence uint64) (number 
 	c := context{id: o.Object.ID, sure: d.last > s.missed}
 	d.note(o, sequence)
 	if !c.sure {
-		d.doubt()
+		d.giveUpUnsure()
 	}
 	if o.Kind == schema.KindLifecycle && o.Object.Family == schema.FamilyDomain {
 		state = b.conclude(d, o, c)

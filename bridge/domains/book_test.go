@@ -40,8 +40,8 @@ func everything(b *testBook) {
 	}
 }
 
-// TestRollbackRestoresEverything compares a book that took a batch back with one that never
-// saw it.
+// TestRollbackRestoresEverything compares a book that took a batch back with one that
+// never saw it.
 func TestRollbackRestoresEverything(t *testing.T) {
 	for name, before := range map[string]func(*testBook){
 		"empty": func(*testBook) {},
@@ -105,8 +105,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestKnownIsTheOneWithPrecedence holds that a store is primed with one state of each domain: that
-// of the source that it is on.
+// TestKnownIsTheOneWithPrecedence holds that a store is primed with one state of each
+// domain: that of the source that it is on.
 func TestKnownIsTheOneWithPrecedence(t *testing.T) {
 	b := newTestBook()
 	everything(b)
@@ -144,8 +144,8 @@ func TestForgetUnlinks(t *testing.T) {
 	}
 }
 
-// TestOtherFamiliesAreCounted holds that an object of another family has its own sequence and no
-// state, even with the UUID of a domain.
+// TestOtherFamiliesAreCounted holds that an object of another family has its own sequence
+// and no state, even with the UUID of a domain.
 func TestOtherFamiliesAreCounted(t *testing.T) {
 	b := newTestBook()
 	b.apply(observed(hostA, 2, 0, 7))
@@ -163,8 +163,8 @@ func TestOtherFamiliesAreCounted(t *testing.T) {
 	}
 }
 
-// TestOtherKindsTellNoState holds that a kind other than lifecycle is counted, and publishes no state;
-// what may be out of date is given up with it.
+// TestOtherKindsTellNoState holds that a kind other than lifecycle is counted, and
+// publishes no state; what may be out of date is given up with it.
 func TestOtherKindsTellNoState(t *testing.T) {
 	b := newTestBook()
 	b.apply(observed(hostA, 1, 0, -1))

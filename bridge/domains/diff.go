@@ -10,8 +10,8 @@ import (
 
 // Diff compares a listing with what is known of its source, and returns synthetic events
 // that tell the differences: lifecycle observations that, when they are applied in this
-// order, make the book agree with the listing. It changes nothing. Two equal books give the
-// same events for the same listing.
+// order, make the book agree with the listing. It changes nothing. Two equal books give
+// the same events for the same listing.
 //
 // Where a listing is not complete, nothing is concluded from what it does not have. What
 // was merely not known, and reasons that differ in the same state, make no event:
@@ -62,7 +62,7 @@ func (b *Book) Learn(l *schema.Listing) {
 		}
 		k := d.knowledge
 		if d.last <= s.missed {
-			k.doubt()
+			k.giveUpUnsure()
 		}
 		if p := persistenceOf(domain); p != persistenceUnknown {
 			k.persistence = p
@@ -95,7 +95,7 @@ func (s *Source) known(uuid schema.UUID) view {
 	}
 	v := view{knowledge: d.knowledge, id: d.id, sure: d.last > s.missed}
 	if !v.sure {
-		v.doubt()
+		v.giveUpUnsure()
 	}
 	return v
 }

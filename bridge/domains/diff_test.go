@@ -3,6 +3,8 @@ package domains
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +145,37 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestListedIsDocumented holds the table in docs/state.md against the rows.
+func TestListedIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "state.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for i := range listed {
+		row := &listed[i]
+		state := schema.StateName(row.state)
+		for reason, detail := range row.details {
+			want := fmt.Sprintf("| `%s` | `%s` |", schema.EventName(schema.KindLifecycle, row.event), schema.DetailName(schema.KindLifecycle, row.event, detail))
+			found := false
+			for line := range strings.Lines(text) {
+				found = found || strings.HasPrefix(line, "| "+state+" | ") &&
+					strings.Contains(line, "`"+schema.ReasonName(row.state, reason)+"`") && strings.Contains(line, want)
+			}
+			if !found {
+				t.Errorf("no row for %s, %s with %s", state, schema.ReasonName(row.state, reason), want)
+			}
+		}
+		other := fmt.Sprintf("| %s | any other | `%s` | `%s`", state, schema.EventName(schema.KindLifecycle, row.event), schema.DetailName(schema.KindLifecycle, row.event, row.other))
+		if len(row.details) == 0 {
+			other = strings.Replace(other, "any other", "any", 1)
+		}
+		if !strings.Contains(text, other) {
+			t.Errorf("no row that begins with %s", other)
+		}
+	}
+}
+
 // TestDiffEvents holds what an event of a diff is, beside its numbers.
 func TestDiffEvents(t *testing.T) {
 	b := newTestBook()
@@ -165,8 +198,8 @@ func TestDiffEvents(t *testing.T) {
 	}
 }
 
-// TestDiffOfMigrated holds that a domain that has become active elsewhere has migrated, where it is
-// missing.
+// TestDiffOfMigrated holds that a domain that has become active elsewhere has migrated,
+// where it is missing.
 func TestDiffOfMigrated(t *testing.T) {
 	b := newTestBook()
 	for _, o := range []*schema.Observation{
@@ -184,8 +217,9 @@ func TestDiffOfMigrated(t *testing.T) {
 	}
 }
 
-// TestDiffAgrees compares random worlds with books that have seen a part of what happened: after the diff's
-// events the book agrees with the listing, in whatever order the listing has it.
+// TestDiffAgrees compares random worlds with books that have seen a part of what
+// happened: after the diff's events the book agrees with the listing, in whatever order
+// the listing has it.
 func TestDiffAgrees(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for round := range 3000 {

@@ -40,5 +40,5 @@
 // After a gap, and after a restart, a domain may have changed without an event. What
 // would make the difference between kept and removed is given up then ([Book.Missed]): a
 // domain that was gone, or not persistent, may have been defined. A [Book.Diff] with a
-// complete listing ends that doubt.
+// complete listing ends that.
 package domains

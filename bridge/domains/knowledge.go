@@ -23,7 +23,8 @@ const (
 	presences                  // how many there are
 )
 
-// knowledge is what is known of a domain at one source. The zero value is not "nothing": see [nothing].
+// knowledge is what is known of a domain at one source. The zero value is not "nothing":
+// see [nothing].
 type knowledge struct {
 	// code and reason are a virDomainState and its reason, as in [schema.State].
 	code, reason int32
@@ -34,10 +35,11 @@ type knowledge struct {
 // nothing is what is known of a domain before its first event.
 var nothing = knowledge{code: schema.StateUnknown}
 
-// doubt gives up what may have become wrong while nobody listened. A domain that was gone may have been
-// defined, and one that was not defined, too. That it was defined, or active, stays as the last that is known:
-// if it is wrong, a state is out of date, whereas the others would take a domain for gone that is there.
-func (k *knowledge) doubt() {
+// giveUpUnsure gives up what may have become wrong while the source was not observed. A
+// domain that was gone, or not persistent, may have been defined. That a domain was
+// persistent, or active, is kept: if it is wrong, a state is out of date. The opposite
+// mistake would remove a domain that exists.
+func (k *knowledge) giveUpUnsure() {
 	if k.presence == absent {
 		*k = nothing
 	}
@@ -69,7 +71,8 @@ type context struct {
 // change is what an event does to what is known.
 type change func(k *knowledge, c context)
 
-// rise makes the domain active. One that was gone is not persistent, and stays so: it was not defined since.
+// rise makes the domain active. One that was gone is not persistent, and stays so: it was
+// not defined since.
 func (k *knowledge) rise(code, reason int32, p presence) {
 	k.code, k.reason, k.presence = code, reason, p
 }
@@ -94,8 +97,8 @@ func stops(reason int32) change {
 	}
 }
 
-// stopsMigrated is the end at the source of a migration, which may have removed the definition without a word
-// (--undefinesource).
+// stopsMigrated is the end at the source of a migration, which may have removed the
+// definition without a word (--undefinesource).
 func stopsMigrated(k *knowledge, c context) {
 	stops(shutoffMigrated)(k, c)
 	if k.persistence == persistent {
@@ -103,7 +106,8 @@ func stopsMigrated(k *knowledge, c context) {
 	}
 }
 
-// resumesMigrated is a migration's end at its destination, or at its source when it was given up.
+// resumesMigrated is a migration's end at its destination, or at its source when it was
+// given up.
 func resumesMigrated(k *knowledge, _ context) {
 	reason := int32(0)
 	if k.presence == incoming {
@@ -124,8 +128,8 @@ func resumesFromSnapshot(k *knowledge, _ context) {
 	k.rise(schema.StateRunning, reason, active)
 }
 
-// defines makes the domain persistent. It may be active all the while, which its id tells; where it was superseded, the event is older
-// than what superseded it.
+// defines makes the domain persistent. It may be active all the while, which its id
+// tells; where it was superseded, the event is older than what superseded it.
 func defines(k *knowledge, c context) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {
@@ -137,7 +141,8 @@ func defines(k *knowledge, c context) {
 	k.persistence = persistent
 }
 
-// undefines takes the definition away: an active domain stays until it stops, any other is gone.
+// undefines takes the definition away: an active domain stays until it stops, any other
+// is gone.
 func undefines(k *knowledge, c context) {
 	here := c.id >= 0 || c.sure && k.isHere()
 	switch {

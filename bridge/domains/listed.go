@@ -42,8 +42,8 @@ const (
 )
 
 // listedRow says which event leads to a listed state: event, with the detail of the
-// reason. A domain that was not active is started first, with first's detail; nil where it
-// is not started.
+// reason. A domain that was not active is started first, with first's detail; nil where
+// it is not started.
 type listedRow struct {
 	state   int32
 	event   int32
@@ -138,7 +138,8 @@ func startedByPaused(reason int32) int32 {
 	return detailStartedBooted
 }
 
-// codeOf is the state that is known by rules for a listed one: a blocked domain is running.
+// codeOf is the state that is known by rules for a listed one: a blocked domain is
+// running.
 func codeOf(state int32) int32 {
 	if state == stateBlocked {
 		return schema.StateRunning

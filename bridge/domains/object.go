@@ -43,6 +43,6 @@ type object struct {
 	sameUUID *object
 }
 
-// hasState reports whether the object's state may be published. Each Xen host has a Domain-0 with
-// the nil UUID, which cannot be told from the others' in a store.
+// hasState reports whether the object's state may be published. Each Xen host has a
+// Domain-0 with the nil UUID, which cannot be told from the others' in a store.
 func (d *object) hasState() bool { return d.key.Family == schema.FamilyDomain && !d.key.UUID.IsZero() }

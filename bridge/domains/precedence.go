@@ -1,6 +1,7 @@
 package domains
 
-// rank is how strong a source's claim to a domain is.
+// rank orders the sources that have the same domain: the one with the highest rank takes
+// precedence.
 type rank int
 
 const (
@@ -23,11 +24,11 @@ func (k *knowledge) rank() rank {
 }
 
 // takesPrecedence decides, for a UUID that several sources have, whether the state of the
-// one that an event has just changed is published: see the package documentation. So what the
-// source of a migration sends late, after the destination, changes nothing. The time of
-// receipt decides which source is the last to become active, since what one connection
-// brought may be recorded after what another brought later. touch is called with each other
-// source's object before it is changed.
+// one that an event has just changed is published: see the package documentation. So what
+// the source of a migration sends late, after the destination, changes nothing. The time
+// of receipt decides which source is the last to become active, since what one connection
+// brought may be recorded after what another brought later. touch is called with each
+// other source's object before it is changed.
 func takesPrecedence(d *object, touch func(*object)) bool {
 	mine := d.rank()
 	for other := d.sameUUID; other != d; other = other.sameUUID {

@@ -7,8 +7,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// TestStatesOfMigrations holds that one UUID at two sources has the state of the one where the domain is, in whatever order the
-// sources' events arrive: each of them is in order by itself.
+// TestStatesOfMigrations holds that one UUID at two sources has the state of the one
+// where the domain is, in whatever order the sources' events arrive: each of them is in
+// order by itself.
 func TestStatesOfMigrations(t *testing.T) {
 	type at struct {
 		host          *schema.Connection
@@ -90,8 +91,8 @@ func interleave[T any](a, b []T) [][]T {
 	return all
 }
 
-// TestLifeAfterMigration holds that the destination speaks for the domain from then on, and that only the last source where it is
-// defined makes it gone.
+// TestLifeAfterMigration holds that the destination takes precedence from then on,
+// and that only the last source where it is defined makes it gone.
 func TestLifeAfterMigration(t *testing.T) {
 	s := newTestBook()
 	for i, step := range []struct {
@@ -120,7 +121,8 @@ func TestLifeAfterMigration(t *testing.T) {
 	}
 }
 
-// TestDefinedTwice holds that of two hosts where a domain is defined, one speaks for it until it runs on the other.
+// TestDefinedTwice holds that of two hosts where a domain is defined, one takes
+// precedence until it runs on the other.
 func TestDefinedTwice(t *testing.T) {
 	s := newTestBook()
 	for i, step := range []struct {
@@ -145,7 +147,8 @@ func TestDefinedTwice(t *testing.T) {
 	}
 }
 
-// TestLateHost holds that a host whose events are recorded late, after a migration there and one back, does not take the domain.
+// TestLateHost holds that a host whose events are recorded late, after a migration there
+// and one back, does not take the domain.
 func TestLateHost(t *testing.T) {
 	s := newTestBook()
 	var last schema.Event

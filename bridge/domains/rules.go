@@ -2,7 +2,8 @@ package domains
 
 import "github.com/virtcast/virtcast/schema"
 
-// anyDetail stands in a rule for every detail without a rule of its own: those of later hypervisors.
+// anyDetail stands in a rule for every detail without a rule of its own: those of later
+// hypervisors.
 const anyDetail = -1
 
 // rule says what one lifecycle event tells of the state.
@@ -11,21 +12,24 @@ type rule struct {
 	change        change
 }
 
-// rules are the rules. An event without one leaves the state as it was: so do kinds other than lifecycle. A reason is given
-// where the detail tells it, and is 0 where hypervisors send one detail for several reasons.
+// rules are the rules. An event without one leaves the state as it was: so do kinds other
+// than lifecycle. A reason is given where the detail tells it, and is 0 where hypervisors
+// send one detail for several reasons.
 var rules = []rule{
 	// A running domain may be defined and redefined: the id tells whether it runs.
 	{eventDefined, anyDetail, defines},
 
 	{eventUndefined, 0, undefines}, // removed
-	// renamed: Defined/Renamed follows, with the same UUID. A later detail may mean as little as that one.
+	// renamed: Defined/Renamed follows, with the same UUID. A later detail may mean as
+	// little as that one.
 	{eventUndefined, anyDetail, keeps},
 
 	{eventStarted, 0, becomes(schema.StateRunning, runningBooted)},
-	// migrated: the destination's first event, at the beginning of the migration. Nothing runs there before Resumed.
+	// migrated: the destination's first event, at the beginning of the migration. Nothing
+	// runs there before Resumed.
 	{eventStarted, 1, moves(incoming, 0)},
-	// restored, from a snapshot: QEMU says at once whether it is running or paused (Resumed, Suspended); who says nothing more
-	// lets it run.
+	// restored, from a snapshot: QEMU says at once whether it is running or paused
+	// (Resumed, Suspended). Without either the domain runs.
 	{eventStarted, 2, becomes(schema.StateRunning, runningRestored)},
 	{eventStarted, 3, becomes(schema.StateRunning, runningFromSnapshot)},
 	{eventStarted, 4, becomes(schema.StateRunning, runningWakeup)},
@@ -39,7 +43,8 @@ var rules = []rule{
 	{eventSuspended, 3, becomes(schema.StatePaused, pausedWatchdog)},
 	{eventSuspended, 5, becomes(schema.StatePaused, pausedFromSnapshot)},
 	{eventSuspended, 6, becomes(schema.StatePaused, pausedAPIError)},
-	// postcopy: at the source; the guest runs at the destination, or nowhere if that has failed.
+	// postcopy: at the source; the guest runs at the destination, or nowhere if that has
+	// failed.
 	{eventSuspended, 7, moves(outgoing, pausedPostcopy)},
 	{eventSuspended, 8, moves(outgoing, pausedPostcopyFailed)},
 	// restored: paused as it was saved, for a reason that is not told.
@@ -60,21 +65,23 @@ var rules = []rule{
 	{eventStopped, 3, stopsMigrated},
 	{eventStopped, 4, stops(shutoffSaved)},
 	{eventStopped, 6, stops(shutoffFromSnapshot)},
-	// failed: QEMU sends this where the state's reason is crashed (the emulator was killed), and where it is failed.
-	// recreated: no virDomainShutoffReason means that.
+	// failed: QEMU sends this where the state's reason is crashed (the emulator was
+	// killed), and where it is failed. recreated: no virDomainShutoffReason means that.
 	{eventStopped, anyDetail, stops(0)},
 
-	// Being shut down, whoever wanted it; Stopped follows.
+	// Being shut down, by the host or the guest; Stopped follows.
 	{eventShutdown, anyDetail, becomes(schema.StateShutdown, 0)},
 
 	{eventPMSuspended, anyDetail, becomes(schema.StatePMSuspended, 0)},
 
 	{eventCrashed, 0, becomes(schema.StateCrashed, crashedPanicked)},
-	// crashloaded: the guest runs its crash kernel; libvirt's state stays. A later detail may mean as little.
+	// crashloaded: the guest runs its crash kernel; libvirt's state stays. A later detail
+	// may mean as little.
 	{eventCrashed, anyDetail, keeps},
 }
 
-// rulesByEvent has the rules by event and detail; the first of an event is that for any other detail.
+// rulesByEvent has the rules by event and detail; the first of an event is that for any
+// other detail.
 var rulesByEvent = indexRules()
 
 func indexRules() [][]change {

@@ -75,7 +75,8 @@ func (b *testBook) apply(o *schema.Observation) schema.Event {
 	return e
 }
 
-// TestStatesOfSequences holds what is published during sequences that hypervisors were seen to send.
+// TestStatesOfSequences holds what is published during sequences that hypervisors were
+// seen to send.
 func TestStatesOfSequences(t *testing.T) {
 	define := step{0, 0, -1, "shutoff persistent"}
 	for name, steps := range map[string][]step{
@@ -209,8 +210,8 @@ func TestStatesOfSequences(t *testing.T) {
 	}
 }
 
-// TestDoubtAfterGap holds that nothing is taken for gone by what may have changed while nobody listened.
-func TestDoubtAfterGap(t *testing.T) {
+// After a gap, no domain is taken for gone because of what was known before the gap.
+func TestKnowledgeAfterGap(t *testing.T) {
 	transient := []step{
 		{1, 0, -1, "shutoff transient gone"}, {2, 0, 7, "running/booted transient"},
 	}

@@ -8,8 +8,8 @@ import (
 )
 
 // The first byte of a stored entry is its version. Version 3 is written: it consists of
-// sections. Versions 1 and 2 are still read; version 1 knew neither a state nor a sequence
-// of the source.
+// sections. Versions 1 and 2 are still read; version 1 knew neither a state nor a
+// sequence of the source.
 const (
 	entryV1 = 1
 	entryV2 = 2
@@ -22,8 +22,8 @@ const (
 	sectionCount = 1
 	// sectionObject has the id as a varint, and the name, which fills the rest.
 	sectionObject = 3
-	// sectionState has code and reason as varints, and three bytes: presence, persistence, and
-	// 1 if it was published.
+	// sectionState has code and reason as varints, and three bytes: presence,
+	// persistence, and 1 if it was published.
 	sectionState = 5
 	// sectionLifecycle has event and detail of the last lifecycle event as varints.
 	sectionLifecycle = 7
@@ -117,7 +117,7 @@ func parseEntry(b []byte) (entry, error) {
 	case version == entryV1 || version == entryV2:
 		e.parseOld(&r, version)
 	case version == entryV3:
-		r.Sections(func(kind byte, content *value.Reader) bool { return e.parseSection(kind, content) })
+		r.Sections(e.parseSection)
 	case version > entryV3:
 		r.Fail(value.ErrNewer)
 	default:

@@ -53,7 +53,8 @@ func TestEntryV2(t *testing.T) {
 	}
 }
 
-// TestNewerEntry holds that an unknown section is passed over if it may be, and refused else.
+// TestNewerEntry holds that an unknown section is passed over if it may be, and refused
+// else.
 func TestNewerEntry(t *testing.T) {
 	e := entry{count: 3, last: 4, name: "web-1", knowledge: nothing}
 	if got, err := parseEntry(value.Bytes(e.append(nil), 100, []byte("later"))); err != nil || got != e {
@@ -67,7 +68,8 @@ func TestNewerEntry(t *testing.T) {
 	}
 }
 
-// TestEntryV1 holds that what the first version wrote is read, as far as its last event tells.
+// TestEntryV1 holds that what the first version wrote is read, as far as its last event
+// tells.
 func TestEntryV1(t *testing.T) {
 	v1 := []byte{entryV1, 9}
 	for _, v := range []int64{2, 0, 7, 12345} { // started, booted, id, at

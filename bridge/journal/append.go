@@ -6,11 +6,12 @@ import (
 	"syscall"
 )
 
-// Append makes the batch durable: all its records, in order, and all its changes of values, or
-// nothing. It returns nil after the sync, and blocks until then. After an error nothing of the batch is
-// readable or in Value, also after a restart (but see [ErrUncertain]), and the same or another
-// batch may be tried: [ErrFull] until readers commit, [ErrTooLarge] always, any
-// other error for as long as the disk has it. An empty batch is nil. One goroutine at a time may call it.
+// Append makes the batch durable: all its records, in order, and all its changes of
+// values, or nothing. It returns nil after the sync, and blocks until then. After an
+// error nothing of the batch is readable or in Value, also after a restart (but see
+// [ErrUncertain]), and the same or another batch may be tried: [ErrFull] until readers
+// commit, [ErrTooLarge] always, any other error for as long as the disk has it. An empty
+// batch is nil. One goroutine at a time may call it.
 func (j *Journal) Append(b *Batch) error {
 	if j.opts.inline {
 		defer j.maintain()
@@ -71,7 +72,8 @@ func (j *Journal) prepare(size int64) error {
 }
 
 // roll begins a new segment. Its header says how much of the one before counts. If it
-// fails, the old one must not be appended to any more, since the new header may be on disk already.
+// fails, the old one must not be appended to any more, since the new header may be on
+// disk already.
 func (j *Journal) roll() error {
 	old := j.active
 	head := header{epoch: j.epoch, seq: old.head.seq + 1, first: old.next, prevSize: old.size}
@@ -94,12 +96,13 @@ func (j *Journal) roll() error {
 	return nil
 }
 
-// undo makes sure that a batch that could not be written, or not be synced, never appears.
+// undo makes sure that a batch that could not be written, or not be synced, never
+// appears.
 func (j *Journal) undo(written bool, cause error) error {
 	cause = fmt.Errorf("append: %w", cause)
 	cutErr := j.active.cut()
-	// After a failed sync nobody knows which pages are on disk, and the next sync may
-	// not say so: do not append to this file any more. On a full disk that holds only what is
+	// After a failed sync nobody knows which pages are on disk, and the next sync may not
+	// say so: do not append to this file any more. On a full disk that holds only what is
 	// done, a new segment lets the old one be trimmed.
 	j.mustRoll = written || cutErr != nil || errors.Is(cause, syscall.ENOSPC) && j.idle()
 	if cutErr == nil {

@@ -2,8 +2,9 @@ package journal
 
 import "encoding/binary"
 
-// Batch is what one Append makes durable: records and changes of values, in the order in which they
-// were added. The zero value is empty and ready. It is not safe for concurrent use.
+// Batch is what one Append makes durable: records and changes of values, in the order in
+// which they were added. The zero value is empty and ready. It is not safe for concurrent
+// use.
 type Batch struct {
 	buf     []byte // room for a frame header, then the body
 	records uint32
@@ -21,9 +22,9 @@ func (b *Batch) Record(p []byte) {
 	b.records++
 }
 
-// BeginRecord begins a record and returns a slice, to which its content is to be appended.
-// EndRecord, with the result, completes it; the batch must not be used in between. It saves
-// the copy that Record makes.
+// BeginRecord begins a record and returns a slice, to which its content is to be
+// appended. EndRecord, with the result, completes it; the batch must not be used in
+// between. It saves the copy that Record makes.
 func (b *Batch) BeginRecord() []byte {
 	b.begin(opRecord, 0)
 	return b.buf
@@ -71,7 +72,8 @@ func (b *Batch) begin(op byte, length int) {
 	b.buf = binary.LittleEndian.AppendUint32(b.buf, uint32(length))
 }
 
-// seal returns the batch as a frame, valid until the batch is changed. It may be called again.
+// seal returns the batch as a frame, valid until the batch is changed. It may be called
+// again.
 func (b *Batch) seal(salt, first uint64) []byte {
 	p := sealFrame(b.buf, salt, first, b.records)
 	b.buf = p[:len(p)-frameTrailer]

@@ -18,7 +18,8 @@ const (
 	benchState   = 150
 )
 
-// report gives events per second, how long one batch took, and the processor's time per event.
+// report gives events per second, how long one batch took, and the processor's time per
+// event.
 func report(b *testing.B, batch int, took []time.Duration, cpu time.Duration) {
 	b.Helper()
 	b.ReportMetric(float64(cpu.Nanoseconds())/float64(len(took)*batch)/1000, "cpu-µs/event")
@@ -29,9 +30,9 @@ func report(b *testing.B, batch int, took []time.Duration, cpu time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// BenchmarkAppend appends batches of 600-byte records, without and with the value of one of 10,000
-// domains for each, while a reader follows and commits. Raw is the measure: a bare
-// write and fdatasync of the same bytes to files of 64 MiB.
+// BenchmarkAppend appends batches of 600-byte records, without and with the value of one
+// of 10,000 domains for each, while a reader follows and commits. Raw is the measure: a
+// bare write and fdatasync of the same bytes to files of 64 MiB.
 func BenchmarkAppend(b *testing.B) {
 	for _, batch := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("raw/batch=%d", batch), func(b *testing.B) { benchRaw(b, batch) })
@@ -153,8 +154,8 @@ func BenchmarkNext(b *testing.B) {
 	mustClose(b, j)
 }
 
-// BenchmarkOpen opens a journal with a million records pending that was killed, so that the redo is as
-// long as it gets.
+// BenchmarkOpen opens a journal with a million records pending that was killed, so that
+// the redo is as long as it gets.
 func BenchmarkOpen(b *testing.B) {
 	dir := b.TempDir()
 	j := mustOpen(b, dir, Options{})

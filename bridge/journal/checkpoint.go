@@ -24,7 +24,8 @@ type place struct {
 	next uint64 // offset of the next record there
 }
 
-// checkpoint is the values as they are at a place of the log. The log is the redo from there on.
+// checkpoint is the values as they are at a place of the log. The log is the redo from
+// there on.
 type checkpoint struct {
 	epoch  uint64
 	redo   place
@@ -90,8 +91,9 @@ func decodeCheckpoint(p []byte) (*checkpoint, error) {
 	return c, nil
 }
 
-// storeCheckpoint replaces the checkpoint in dir. Whatever fails, and whenever the process ends,
-// either the old or the new one is there. After an error it is not known which.
+// storeCheckpoint replaces the checkpoint in dir. Whatever fails, and whenever the
+// process ends, either the old or the new one is there. After an error it is not known
+// which.
 func storeCheckpoint(fs FS, dir string, p []byte) error {
 	fresh := filepath.Join(dir, checkpointNew)
 	if err := writeFile(fs, fresh, p); err != nil {

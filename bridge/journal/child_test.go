@@ -19,8 +19,8 @@ import (
 // childDir is set in the environment of a test binary that shall be a child.
 const childDir = "VIRTCAST_JOURNAL_CHILD"
 
-// childMain is the child's main: it appends for ever, and prints the number of each batch that is
-// durable. It returns false in the parent.
+// childMain is the child's main: it appends for ever, and prints the number of each batch
+// that is durable. It returns false in the parent.
 func childMain() bool {
 	dir := os.Getenv(childDir)
 	if dir == "" {
@@ -180,8 +180,9 @@ func TestKill(t *testing.T) {
 }
 
 // checkKilled opens the journal of a killed child. acked is the last batch that the child
-// acknowledged; the next batch may be durable too, if the child was killed before it could
-// acknowledge that. checkKilled returns the last durable batch, from which the next child goes on.
+// acknowledged; the next batch may be durable too, if the child was killed before it
+// could acknowledge that. checkKilled returns the last durable batch, from which the next
+// child goes on.
 func checkKilled(t *testing.T, dir string, life int, acked uint64) uint64 {
 	t.Helper()
 	j := mustOpen(t, dir, Options{})

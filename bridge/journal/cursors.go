@@ -23,8 +23,8 @@ const (
 	MaxReaders = (cursorsSlot - cursorsHeader - 4) / (MaxReaderName + 9)
 )
 
-// cursorFile keeps the cursors in two slots that are written in turn, so that one is always
-// whole. It is written in place, which works on a full disk too.
+// cursorFile keeps the cursors in two slots that are written in turn, so that one is
+// always whole. It is written in place, which works on a full disk too.
 type cursorFile struct {
 	name  string
 	f     File
@@ -51,7 +51,8 @@ func encodeCursors(epoch, gen uint64, cursors map[string]uint64) []byte {
 	return le.AppendUint32(p, crc32.Checksum(p, castagnoli))
 }
 
-// decodeCursors is the inverse of encodeCursors; what is behind the slot's length is ignored.
+// decodeCursors is the inverse of encodeCursors; what is behind the slot's length is
+// ignored.
 func decodeCursors(p []byte) (epoch, gen uint64, cursors map[string]uint64, err error) {
 	fail := func(reason string) (uint64, uint64, map[string]uint64, error) {
 		return 0, 0, nil, errors.New(reason)
@@ -95,7 +96,8 @@ func createCursors(fs FS, dir string, epoch uint64) error {
 	return writeFile(fs, filepath.Join(dir, cursorsName), p)
 }
 
-// openCursors opens the file and reads the newest whole slot. broken says why the other one, if so, is not.
+// openCursors opens the file and reads the newest whole slot. broken says why the other
+// one, if so, is not.
 func openCursors(fs FS, dir string, epoch uint64) (c *cursorFile, cursors map[string]uint64, broken string, err error) {
 	c = &cursorFile{name: filepath.Join(dir, cursorsName), epoch: epoch}
 	if c.f, err = fs.OpenFile(c.name, os.O_RDWR); err != nil {
@@ -130,7 +132,8 @@ func openCursors(fs FS, dir string, epoch uint64) (c *cursorFile, cursors map[st
 	return c, cursors, broken, nil
 }
 
-// store makes the cursors durable in the older slot. After an error the newer one still counts.
+// store makes the cursors durable in the older slot. After an error the newer one still
+// counts.
 func (c *cursorFile) store(cursors map[string]uint64) error {
 	slot := 1 - c.slot
 	p := encodeCursors(c.epoch, c.gen+1, cursors)

@@ -133,7 +133,8 @@ func TestFlipEachBit(t *testing.T) {
 	}
 }
 
-// TestFlipAfterClose: the checkpoint of a clean end knows that the last frame was acknowledged.
+// TestFlipAfterClose: the checkpoint of a clean end knows that the last frame was
+// acknowledged.
 func TestFlipAfterClose(t *testing.T) {
 	whole, ends := manyFrames(t)
 	mustClose(t, mustOpen(t, "/j", Options{FS: whole}))
@@ -246,7 +247,8 @@ func TestCursorAhead(t *testing.T) {
 	}
 }
 
-// TestDamageWhileReading: what Open does not check, because it is old, is checked when it is read.
+// TestDamageWhileReading: what Open does not check, because it is old, is checked when it
+// is read.
 func TestDamageWhileReading(t *testing.T) {
 	fs := newMemFS()
 	j := mustOpen(t, "/j", Options{FS: fs})

@@ -23,9 +23,10 @@ type DeadLetter struct {
 }
 
 // DeadLetter keeps a record that the reader's sink refuses for good, beside the log. It
-// is durable when DeadLetter returns nil; after an error nothing was kept. ErrFull says that there are
-// Options.MaxDeadLetterBytes already, until some are removed: a full area never forgets a letter to take
-// another, so the caller must not go past the record. The reason is cut to 4 KiB.
+// is durable when DeadLetter returns nil; after an error nothing was kept. ErrFull says
+// that there are Options.MaxDeadLetterBytes already, until some are removed: a full area
+// never drops a dead letter to take another, so the caller must not go past the record.
+// The reason is cut to 4 KiB.
 func (j *Journal) DeadLetter(reader string, rec Record, reason string) error {
 	if len(reader) > MaxReaderName {
 		return fmt.Errorf("dead letter: reader name of %d bytes", len(reader))
@@ -77,8 +78,9 @@ func (j *Journal) prepareDeadLetters(size int64) error {
 	return nil
 }
 
-// DeadLetters calls f for each dead letter, oldest first, until it returns false. What it is given is
-// valid during the call. DeadLetter and Journal.Stats wait meanwhile: f must not call them.
+// DeadLetters calls f for each dead letter, oldest first, until it returns false. What it
+// is given is valid during the call. DeadLetter and Journal.Stats wait meanwhile: f must
+// not call them.
 func (j *Journal) DeadLetters(f func(DeadLetter) bool) error {
 	j.dmu.Lock()
 	defer j.dmu.Unlock()
@@ -116,8 +118,8 @@ func (j *Journal) openDeadLetters() error {
 	return j.opts.FS.SyncDir(j.dir)
 }
 
-// openDeadLetterLog opens the file and reads its header. It returns nil if there is none, or no more than an
-// interrupted creation left, which the next one replaces.
+// openDeadLetterLog opens the file and reads its header. It returns nil if there is none,
+// or no more than an interrupted creation left, which the next one replaces.
 func openDeadLetterLog(fs FS, name string, flag int) (*logFile, error) {
 	l, err := openLog(fs, name, flag)
 	var damage *DamageError
@@ -135,8 +137,8 @@ func openDeadLetterLog(fs FS, name string, flag int) (*logFile, error) {
 	return l, err
 }
 
-// tornOnly returns the error of a scan up to end, unless it says no more than that what is
-// behind the last letter was never acknowledged.
+// tornOnly returns the error of a scan up to end, unless it says no more than that what
+// is behind the last dead letter was never acknowledged.
 func tornOnly(l *logFile, at place, end int64, err error) error {
 	var damage *DamageError
 	if err == nil || !errors.As(err, &damage) || !damage.torn {
@@ -152,7 +154,7 @@ func tornOnly(l *logFile, at place, end int64, err error) error {
 	return nil
 }
 
-// scanDeadLetters gives the letters up to end to f, and returns as scan does.
+// scanDeadLetters gives the dead letters up to end to f, and returns as scan does.
 func scanDeadLetters(l *logFile, end int64, f func(DeadLetter) bool) (at place, lastFrame int64, err error) {
 	var r frameReader
 	r.reset(l.f, l.head.salt, segmentHeader)

@@ -76,8 +76,8 @@ func frameSize(p []byte, salt uint64) (int, error) {
 	return int(n), nil
 }
 
-// parseFrame checks the frame that p begins with and returns it with its size. If p is too
-// short, the error is errShort and the size is what is needed to know more.
+// parseFrame checks the frame that p begins with and returns it with its size. If p is
+// too short, the error is errShort and the size is what is needed to know more.
 func parseFrame(p []byte, salt uint64) (frame, int, error) {
 	n, err := frameSize(p, salt)
 	if err != nil {
@@ -148,9 +148,9 @@ func (r *frameReader) buffered() bool {
 	return err == nil && len(r.buf)-r.off >= n
 }
 
-// next returns the next frame, which is valid until the following call. The file counts up to limit. It
-// returns io.EOF at the limit, errShort if the frame would go beyond it, a *readError if reading
-// failed, and any other error if the bytes are not a frame.
+// next returns the next frame, which is valid until the following call. The file counts
+// up to limit. It returns io.EOF at the limit, errShort if the frame would go beyond it,
+// a *readError if reading failed, and any other error if the bytes are not a frame.
 func (r *frameReader) next(limit int64) (frame, error) {
 	need := frameHeader
 	for {

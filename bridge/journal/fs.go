@@ -17,8 +17,9 @@ type FS interface {
 	ReadDir(name string) ([]string, error)
 	// SyncDir makes the directory's entries durable.
 	SyncDir(name string) error
-	// Lock takes an exclusive lock on a file, which it creates if absent, without waiting.
-	// It fails with an error that is ErrLocked if there is one already. Close unlocks.
+	// Lock takes an exclusive lock on a file, which it creates if absent, without
+	// waiting. It fails with an error that is ErrLocked if there is one already. Close
+	// unlocks.
 	Lock(name string) (io.Closer, error)
 }
 

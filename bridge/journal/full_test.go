@@ -48,7 +48,8 @@ func readNumbers(t *testing.T, j *Journal, r *Reader, from, to int) {
 	}
 }
 
-// testFullDisk runs a journal on a small disk that is full but for what release gives back.
+// testFullDisk runs a journal on a small disk that is full but for what release gives
+// back.
 func testFullDisk(t *testing.T, dir string, opts Options, release func()) {
 	opts.inline = true
 	j := mustOpen(t, dir, opts)

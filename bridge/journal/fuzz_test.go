@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzOpenSegment opens a journal whose newest segment goes on with arbitrary bytes, or is
-// changed at one place.
+// FuzzOpenSegment opens a journal whose newest segment goes on with arbitrary bytes, or
+// is changed at one place.
 func FuzzOpenSegment(f *testing.F) {
 	base := newMemFS()
 	j := mustOpen(f, "/j", Options{FS: base})

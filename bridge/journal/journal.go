@@ -33,41 +33,45 @@ var (
 	// ErrFull is returned when the log holds MaxBytes that some reader has not
 	// committed yet, or the dead letters MaxDeadLetterBytes.
 	ErrFull = errors.New("journal is full")
-	// ErrTooLarge is returned when a batch is larger than MaxBatchBytes or than a quarter of MaxBytes.
+	// ErrTooLarge is returned when a batch is larger than MaxBatchBytes or than a quarter
+	// of MaxBytes.
 	ErrTooLarge = errors.New("batch is too large")
-	// ErrLocked is returned when another process, or another Journal of this one, uses the directory.
+	// ErrLocked is returned when another process, or another Journal of this one, uses
+	// the directory.
 	ErrLocked = errors.New("journal directory is in use")
 	// ErrClosed is returned when the Journal or the Reader was closed.
 	ErrClosed = errors.New("journal is closed")
 	// ErrInUse is returned when there is a Reader of that name already.
 	ErrInUse = errors.New("reader is in use")
 	// ErrUncertain is returned, together with the cause, when a batch could neither be
-	// made durable nor erased, because the disk refused both. The batch is not visible, and
-	// the next Append (of anything) or Close that returns nil has erased it. If the process ends before, the
-	// batch may be found, as a whole, by the next Open.
+	// made durable nor erased, because the disk refused both. The batch is not visible,
+	// and the next Append (of anything) or Close that returns nil has erased it. If the
+	// process ends before, the batch may be found, as a whole, by the next Open.
 	ErrUncertain = errors.New("batch may reappear after a restart")
 )
 
 // Options are what the caller injects. The zero value is safe.
 type Options struct {
-	// MaxBytes bounds the log (not the checkpoint, nor the dead letters) on disk. 0 means DefaultMaxBytes;
-	// the least is 64 KiB.
+	// MaxBytes bounds the log (not the checkpoint, nor the dead letters) on disk. 0 means
+	// DefaultMaxBytes; the least is 64 KiB.
 	MaxBytes int64
 	// SegmentBytes is the size at which a new segment is begun. 0 means
 	// DefaultSegmentBytes; at most a quarter of MaxBytes is used.
 	SegmentBytes int64
-	// MaxDeadLetterBytes bounds the dead letters on disk. 0 means DefaultMaxDeadLetterBytes.
+	// MaxDeadLetterBytes bounds the dead letters on disk. 0 means
+	// DefaultMaxDeadLetterBytes.
 	MaxDeadLetterBytes int64
 	// CursorInterval is how long a committed cursor may stay in memory only. 0 means
 	// DefaultCursorInterval.
 	CursorInterval time.Duration
-	// Logger hears of quarantined bytes and of trouble in the background. Nil means silence.
+	// Logger gets messages about quarantined bytes and of trouble in the background. Nil
+	// means silence.
 	Logger *slog.Logger
 	// FS is the file system. Nil means the operating system's.
 	FS FS
 
-	// inline makes Append and Commit do the keeper's work, without a goroutine and without delay: for
-	// tests that need a known order.
+	// inline makes Append and Commit do the keeper's work, without a goroutine and
+	// without delay: for tests that need a known order.
 	inline bool
 }
 
@@ -95,8 +99,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Journal is an open journal directory. One goroutine at a time may call Append; everything else
-// may be called by any.
+// Journal is an open journal directory. One goroutine at a time may call Append;
+// everything else may be called by any.
 //
 // Lock order: wmu, then kmu, then mu; dmu is taken alone.
 type Journal struct {
@@ -140,7 +144,7 @@ type Journal struct {
 	deadLetters *logFile   // nil until there is one
 	deadTorn    bool       // as torn, or a failed append was not cut off yet
 	deadMoved   bool       // the file was replaced, and the directory not synced yet
-	deadCount   uint64     // letters kept
+	deadCount   uint64     // dead letters kept
 }
 
 // segment is what is known of a segment file.
@@ -174,9 +178,10 @@ type Stats struct {
 	Full        bool   // the last Append returned ErrFull
 }
 
-// Open locks dir, which it creates if absent (mode 0700), recovers what is there, and returns
-// the journal, ready. It blocks for as long as the disk takes: it reads the checkpoint, the log since, and at least the
-// newest 64 MiB of the log. The error is ErrLocked if the directory is in use, a
+// Open locks dir, which it creates if absent (mode 0700), recovers what is there, and
+// returns the journal, ready. It blocks for as long as the disk takes: it reads the
+// checkpoint, the log since, and at least the newest 64 MiB of the log. The error is
+// ErrLocked if the directory is in use, a
 // *DamageError if something acknowledged is not there any more.
 func Open(dir string, opts Options) (_ *Journal, err error) {
 	opts = opts.withDefaults()
@@ -223,8 +228,8 @@ func (j *Journal) Stats() Stats {
 }
 
 // Close ends all readers, persists the cursors and a checkpoint, and unlocks the
-// directory. Its error says that the next Open has more to do, or that cursors are up to CursorInterval
-// old; no record is lost. Further calls return ErrClosed.
+// directory. Its error says that the next Open has more to do, or that cursors are up to
+// CursorInterval old; no record is lost. Further calls return ErrClosed.
 func (j *Journal) Close() error {
 	j.wmu.Lock()
 	defer j.wmu.Unlock()

@@ -335,7 +335,7 @@ func TestDeadLetters(t *testing.T) {
 	fs := newMemFS()
 	opts := Options{FS: fs, MaxDeadLetterBytes: 1000}
 	j := mustOpen(t, "/j", opts)
-	if err := j.DeadLetters(func(DeadLetter) bool { t.Error("a letter"); return true }); err != nil {
+	if err := j.DeadLetters(func(DeadLetter) bool { t.Error("a dead letter"); return true }); err != nil {
 		t.Error(err)
 	}
 	if err := j.DeadLetter("a", Record{Offset: 7, Data: []byte("x")}, "refused"); err != nil {

@@ -32,8 +32,8 @@ func (j *Journal) keep() {
 	}
 }
 
-// maintain does what is due and reports whether it could. Nothing is lost if it cannot: cursors get old,
-// the redo long, and the log full.
+// maintain does what is due and reports whether it could. Nothing is lost if it cannot:
+// cursors get old, the redo long, and the log full.
 func (j *Journal) maintain() bool {
 	j.kmu.Lock()
 	defer j.kmu.Unlock()
@@ -85,7 +85,8 @@ func (j *Journal) redoLength() int64 {
 	return j.written - j.saved
 }
 
-// checkpointDue reports whether the redo is long, or keeps a segment from being trimmed. kmu is held.
+// checkpointDue reports whether the redo is long, or keeps a segment from being trimmed.
+// kmu is held.
 func (j *Journal) checkpointDue() bool {
 	j.mu.RLock()
 	defer j.mu.RUnlock()

@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// lockFile takes a lock that the kernel releases when the process ends, however it does, and leaves the process
-// number in the file for whoever comes too late.
+// lockFile takes a lock that the kernel releases when the process ends, however it does,
+// and leaves the process number in the file for a process that comes too late.
 func lockFile(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -22,7 +22,8 @@ type memFS struct {
 	disk  map[string]*memFile // the synced directory entries
 	locks map[string]bool
 	ops   int
-	// fail is asked before each operation that changes something, and before each open; n counts them from 0.
+	// fail is asked before each operation that changes something, and before each open; n
+	// counts them from 0.
 	fail func(n int, op, name string) error
 	// room is how many bytes there are; 0 is no limit.
 	room int64
@@ -67,8 +68,8 @@ func newMemFS() *memFS {
 }
 
 // crash returns what is left after the process was killed, or, with cut, after a power
-// cut: of each file the synced content, with some of the pages written since, and of the directory
-// the synced entries, with some of the changes since.
+// cut: of each file the synced content, with some of the pages written since, and of the
+// directory the synced entries, with some of the changes since.
 func (m *memFS) crash(cut *rand.Rand) *memFS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +110,8 @@ func (m *memFS) crash(cut *rand.Rand) *memFS {
 	return left
 }
 
-// afterCut returns the synced content with some of the pages, and perhaps the size, written since.
+// afterCut returns the synced content with some of the pages, and perhaps the size,
+// written since.
 func (f *memFile) afterCut(cut *rand.Rand) []byte {
 	size := len(f.disk)
 	if cut.IntN(2) == 0 {
@@ -305,7 +307,8 @@ func (f *memHandle) Truncate(size int64) error {
 	return nil
 }
 
-// Sync that fails leaves some pages on disk, as a power cut does, and the others are not tried again, as Linux has it.
+// Sync that fails leaves some pages on disk, as a power cut does, and the others are not
+// tried again, as Linux has it.
 func (f *memHandle) Sync() error {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()

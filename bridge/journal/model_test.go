@@ -17,7 +17,8 @@ var errInjected = errors.New("injected")
 type model struct {
 	records []string // offset 1 on
 	values  map[string]string
-	// open is a batch of which it is not known whether it is there: nil, or the model with it.
+	// open is a batch of which it is not known whether it is there: nil, or the model
+	// with it.
 	open      *model
 	committed uint64 // everything below was committed by the reader
 	hasReader bool
@@ -40,7 +41,8 @@ type workload struct {
 	m   *model
 	rnd *rand.Rand
 	n   int // batches tried
-	// tried is what the model would be had the last batch succeeded; nil if the last step was not one.
+	// tried is what the model would be had the last batch succeeded; nil if the last step
+	// was not one.
 	tried *model
 }
 
@@ -275,7 +277,7 @@ func TestPowerCut(t *testing.T) {
 				}
 				w.tried = nil
 				if err = w.step(); err != nil && left != nil {
-					w.m.open = w.tried // It was in flight: nobody was told anything.
+					w.m.open = w.tried // It was in flight: Append has not returned.
 				}
 			}
 			if done = left == nil; done {

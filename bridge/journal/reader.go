@@ -125,10 +125,11 @@ func (j *Journal) isClosed() bool {
 	}
 }
 
-// Next waits until there is at least one record and returns the next ones, in order, in dst's memory: at
-// least one, and no more once they have maxBytes (0 means 1 MiB). They are valid until the
-// following Next or Close. The error is ctx's, ErrClosed, a *DamageError, or one of the
-// disk, after which Next may be called again; no record is skipped.
+// Next waits until there is at least one record and returns the next ones, in order, in
+// dst's memory: at least one, and no more once they have maxBytes (0 means 1 MiB). They
+// are valid until the following Next or Close. The error is ctx's, ErrClosed,
+// a *DamageError, or one of the disk, after which Next may be called again; no record is
+// skipped.
 func (r *Reader) Next(ctx context.Context, dst []Record, maxBytes int) ([]Record, error) {
 	dst, err := r.ahead.read(ctx, dst, maxBytes)
 	if err != nil {
@@ -171,9 +172,9 @@ func (r *Reader) Reread(ctx context.Context, dst []Record, from uint64, maxBytes
 }
 
 // Commit says that everything below next is done and will not be wanted again. It does
-// not block on the disk: the cursor is persisted within Options.CursorInterval and by Journal.Close.
-// A next below the cursor is ignored; one beyond what Next has returned is an error, and
-// after Journal.Close it is ErrClosed.
+// not block on the disk: the cursor is persisted within Options.CursorInterval and by
+// Journal.Close. A next below the cursor is ignored; one beyond what Next has returned is
+// an error, and after Journal.Close it is ErrClosed.
 func (r *Reader) Commit(next uint64) error {
 	j := r.j
 	j.mu.Lock()
@@ -200,8 +201,8 @@ func (r *Reader) Commit(next uint64) error {
 	return nil
 }
 
-// Pending returns how many records the reader has not committed, and about how many bytes of log
-// they take.
+// Pending returns how many records the reader has not committed, and about how many bytes
+// of log they take.
 func (r *Reader) Pending() (records uint64, bytes int64) {
 	j := r.j
 	j.mu.RLock()
@@ -220,8 +221,8 @@ func (r *Reader) Pending() (records uint64, bytes int64) {
 	return j.next - r.cur.next, bytes
 }
 
-// Close gives the name free; the cursor stays. A Next that waits returns ErrClosed. Close must not be called
-// while Next does anything but wait. Further calls are nil.
+// Close gives the name free; the cursor stays. A Next that waits returns ErrClosed. Close
+// must not be called while Next does anything but wait. Further calls are nil.
 func (r *Reader) Close() error {
 	r.j.mu.Lock()
 	defer r.j.mu.Unlock()

@@ -40,8 +40,8 @@ func (j *Journal) recover() error {
 	return j.openDeadLetters()
 }
 
-// create makes the files of a new journal. The checkpoint comes last: without one there is
-// no journal yet, only what an interrupted create left.
+// create makes the files of a new journal. The checkpoint comes last: without one there
+// is no journal yet, only what an interrupted create left.
 func (j *Journal) create() error {
 	names, err := j.opts.FS.ReadDir(j.dir)
 	if err != nil {
@@ -79,7 +79,8 @@ func (j *Journal) create() error {
 	return storeCheckpoint(j.opts.FS, j.dir, c.encode())
 }
 
-// openSegments lists the segments, reads their headers and opens the newest for appending.
+// openSegments lists the segments, reads their headers and opens the newest for
+// appending.
 func (j *Journal) openSegments() error {
 	names, err := j.opts.FS.ReadDir(j.dir)
 	if err != nil {
@@ -132,7 +133,8 @@ func (j *Journal) openSegments() error {
 	return nil
 }
 
-// sealed checks that a segment has at least the size that the next one tells of, and closes it.
+// sealed checks that a segment has at least the size that the next one tells of, and
+// closes it.
 func sealed(l *logFile, size int64) error {
 	end, err := l.f.Size()
 	if err == nil && end < size {
@@ -146,7 +148,8 @@ func (j *Journal) missing(seq uint64) error {
 }
 
 // openSegment opens one segment. It returns nil for a newest one whose creation was
-// interrupted, which it moves out of the way; only the newest may be like that, and it holds no frame.
+// interrupted, which it moves out of the way; only the newest may be like that, and it
+// holds no frame.
 func (j *Journal) openSegment(seq uint64, last bool) (*logFile, error) {
 	name := j.path(segmentName(seq))
 	l, err := openLog(j.opts.FS, name, os.O_RDWR)
@@ -270,9 +273,10 @@ func (j *Journal) quarantine() error {
 	return nil
 }
 
-// scan checks the frames of a segment up to end, and applies the changes of values behind the checkpoint. It
-// returns the place after the last good frame, and the position of that frame, 0 if there is none. A *DamageError whose torn is set
-// says that what follows is not a frame.
+// scan checks the frames of a segment up to end, and applies the changes of values behind
+// the checkpoint. It returns the place after the last good frame, and the position of
+// that frame, 0 if there is none. A *DamageError whose torn is set says that what follows
+// is not a frame.
 func (j *Journal) scan(f io.ReaderAt, seq, salt, first uint64, end int64) (at place, lastFrame int64, err error) {
 	at = place{seq: seq, pos: segmentHeader, next: first}
 	name := j.path(segmentName(seq))

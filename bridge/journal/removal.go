@@ -9,7 +9,7 @@ import (
 
 const deadLettersNew = "deadletters.new"
 
-// removalBuffer is how much of the remaining letters is written at a time, in bytes.
+// removalBuffer is how much of the remaining dead letters is written at a time, in bytes.
 const removalBuffer = 1 << 20
 
 var (
@@ -19,10 +19,10 @@ var (
 	ErrNoJournal = errors.New("no journal")
 )
 
-// RemoveDeadLetters forgets dead letters for good, and makes room for others: all of ids or,
-// after an error, none that anybody can count on. It blocks for as long as it
-// takes to write the remaining letters to a new file. Numbers are never used again. The error is
-// ErrNoDeadLetter, and nothing was done, if one of ids is not there.
+// RemoveDeadLetters forgets dead letters for good, and makes room for others: all of ids
+// or, after an error, none that anybody can count on. It blocks for as long as it takes
+// to write the remaining dead letters to a new file. Numbers are never used again. The
+// error is ErrNoDeadLetter, and nothing was done, if one of ids is not there.
 func (j *Journal) RemoveDeadLetters(ids []uint64) error {
 	j.dmu.Lock()
 	defer j.dmu.Unlock()
@@ -66,8 +66,8 @@ func (j *Journal) eachDeadLetter(f func(DeadLetter) bool) error {
 	return err
 }
 
-// copyDeadLetters makes the file that shall replace the present one: of the letters those that keep
-// tells, with their numbers, and the number of the next. dmu is held.
+// copyDeadLetters makes the file that shall replace the present one: of the dead letters
+// those that keep tells, with their numbers, and the number of the next. dmu is held.
 func (j *Journal) copyDeadLetters(keep func(id uint64) bool) (*logFile, error) {
 	old := j.deadLetters
 	l, err := createLog(j.opts.FS, j.path(deadLettersNew), header{epoch: j.epoch, first: old.head.first})
@@ -103,8 +103,9 @@ func (j *Journal) copyDeadLetters(keep func(id uint64) bool) (*logFile, error) {
 	return l, nil
 }
 
-// replaceDeadLetters puts a finished file in the place of the present one. Until the directory is
-// synced nothing may be added to it, since the old one could come back. dmu is held.
+// replaceDeadLetters puts a finished file in the place of the present one. Until the
+// directory is synced nothing may be added to it, since the old one could come back. dmu
+// is held.
 func (j *Journal) replaceDeadLetters(fresh *logFile, removed uint64) error {
 	if err := j.opts.FS.Rename(fresh.name, j.path(deadLettersName)); err != nil {
 		return errors.Join(fmt.Errorf("remove dead letters: %w", err), fresh.f.Close())
@@ -132,10 +133,11 @@ func (j *Journal) settleDeadLetters() error {
 	return nil
 }
 
-// ReadDeadLetters calls f for each dead letter of the journal in dir, oldest first, until it returns
-// false. It takes no lock and changes nothing, so that it may be called while
-// another process has the journal open; a letter that is being added meanwhile may be missing. What f is
-// given is valid during the call. The error is ErrNoJournal if there is none in dir.
+// ReadDeadLetters calls f for each dead letter of the journal in dir, oldest first, until
+// it returns false. It takes no lock and changes nothing, so that it may be called while
+// another process has the journal open; a dead letter that is being added meanwhile may
+// be missing. What f is given is valid during the call. The error is ErrNoJournal if
+// there is none in dir.
 func ReadDeadLetters(dir string, f func(DeadLetter) bool) error {
 	fs := osFS{}
 	if _, err := os.Stat(filepath.Join(dir, checkpointName)); isNotExist(err) {

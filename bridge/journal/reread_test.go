@@ -1,14 +1,15 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 )
 
-// TestReread reads what was read before from random places, while Next goes on and the log
-// grows over many segments and is trimmed below the cursor.
+// TestReread reads what was read before from random places, while Next goes on and the
+// log grows over many segments and is trimmed below the cursor.
 func TestReread(t *testing.T) {
 	fs := newMemFS()
 	j, err := Open("j", Options{FS: fs, MaxBytes: 1 << 20, SegmentBytes: 4 << 10, inline: true})
@@ -51,7 +52,7 @@ func TestReread(t *testing.T) {
 		}
 		for i, rec := range back {
 			want := from + uint64(i)
-			if rec.Offset != want || string(rec.Data) != string(value(want)) || rec.Offset >= given {
+			if rec.Offset != want || !bytes.Equal(rec.Data, value(want)) || rec.Offset >= given {
 				t.Fatalf("reread of %d, record %d: offset %d, %x; %d was read", from, i, rec.Offset, rec.Data, given)
 			}
 		}

@@ -79,7 +79,8 @@ func segmentSeq(name string) (uint64, bool) {
 	return seq, err == nil && segmentName(seq) == name
 }
 
-// logFile is a file of frames that is appended to: the newest segment, or the dead letters.
+// logFile is a file of frames that is appended to: the newest segment, or the
+// file of dead letters.
 type logFile struct {
 	fs   FS
 	name string
@@ -136,8 +137,9 @@ func readHeader(f io.ReaderAt) (header, error) {
 	return decodeHeader(p[:n])
 }
 
-// write appends a frame of count records and returns whether everything up to the sync went well. After an error
-// the file may hold anything behind size, and cut must be called.
+// write appends a frame of count records and returns whether everything up to the sync
+// went well. After an error the file may hold anything behind size, and cut must be
+// called.
 func (l *logFile) write(p []byte, count uint32) (written bool, err error) {
 	if _, err := l.f.WriteAt(p, l.size); err != nil {
 		return false, fmt.Errorf("write %s: %w", l.name, err)
@@ -182,8 +184,8 @@ func (l *logFile) quarantine() (torn string, n int64, err error) {
 	return torn, n, l.cut()
 }
 
-// rewrite writes the bytes from pos to size once more and syncs. A process that was killed may
-// have left them in the page cache only, or even been told that they could not
+// rewrite writes the bytes from pos to size once more and syncs. A process that was
+// killed may have left them in the page cache only, or even been told that they could not
 // be written; a sync alone would then do nothing.
 func (l *logFile) rewrite(pos int64) error {
 	p := make([]byte, l.size-pos) // Of a file without frames, the header.

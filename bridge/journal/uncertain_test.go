@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestUncertain: the disk refuses a batch and its erasure, the process is killed, the batch is found by the
-// next Open, and is durable from then on, although the page cache thinks that it was written.
+// TestUncertain: the disk refuses a batch and its erasure, the process is killed, the
+// batch is found by the next Open, and is durable from then on, although the page cache
+// thinks that it was written.
 func TestUncertain(t *testing.T) {
 	for seed := range uint64(30) {
 		fs := newMemFS()
@@ -42,7 +43,8 @@ func TestUncertain(t *testing.T) {
 	}
 }
 
-// TestUncertainThenErased: what could not be erased at once is by the next Append or Close.
+// TestUncertainThenErased: what could not be erased at once is by the next Append or
+// Close.
 func TestUncertainThenErased(t *testing.T) {
 	for _, by := range []string{"append", "close"} {
 		fs := newMemFS()

@@ -54,8 +54,9 @@ func (j *Journal) Value(key []byte) (value []byte, ok bool) {
 	return append([]byte{}, s.value...), true
 }
 
-// Values calls f for each value, in no order, until it returns false. The slices
-// are valid during the call and must not be changed. Append waits meanwhile: f must not call it.
+// Values calls f for each value, in no order, until it returns false. The slices are
+// valid during the call and must not be changed. Append waits meanwhile: f must not call
+// it.
 func (j *Journal) Values(f func(key, value []byte) bool) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()

@@ -24,7 +24,8 @@ var (
 	ErrOverflow = errors.New("too many events ahead of the answer to a registration")
 )
 
-// Error says which operation failed on which connection, and what an operator can do about it.
+// Error says which operation failed on which connection, and what an operator can do
+// about it.
 type Error struct {
 	// Op is what was tried: "open", "register lifecycle".
 	Op string
@@ -59,7 +60,8 @@ func code(err error) int32 {
 	return 0
 }
 
-// IsUnsupported reports whether err says that the driver or daemon does not have what was asked for.
+// IsUnsupported reports whether err says that the driver or daemon does not have what was
+// asked for.
 func IsUnsupported(err error) bool {
 	return errors.Is(err, ErrUnsupported) || code(err) == wire.CodeNoSupport
 }

@@ -241,7 +241,8 @@ func TestPolkit(t *testing.T) {
 	})
 }
 
-// TestSASL plays a daemon that wants PLAIN: the message goes out with each byte in a word.
+// TestSASL plays a daemon that wants PLAIN: the message goes out with each byte in a
+// word.
 func TestSASL(t *testing.T) {
 	choose := func(offered []string) (sasl.Mechanism, error) {
 		if diff := cmp.Diff([]string{"GSSAPI", "PLAIN"}, offered); diff != "" {

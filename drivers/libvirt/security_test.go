@@ -20,8 +20,9 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// stranger is a TLS server with a certificate that nobody vouches for. It accepts everybody
-// as libvirtd does, asks for a login with PLAIN, and sends what it was told on said.
+// stranger is a TLS server with a certificate that nobody vouches for. It accepts
+// everybody as libvirtd does, asks for a login with PLAIN, and sends what it was told on
+// said.
 func stranger(t *testing.T) (address string, said <-chan string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -82,7 +83,7 @@ func stranger(t *testing.T) (address string, said <-chan string) {
 }
 
 // TestPasswordIsNotShownToAStranger holds that no_verify=1 does not hand the password to
-// whoever answers, and that the refusal names the cure.
+// a server that may be anybody, and that the refusal names the cure.
 func TestPasswordIsNotShownToAStranger(t *testing.T) {
 	address, said := stranger(t)
 	authFile := filepath.Join(t.TempDir(), "auth.conf")
@@ -124,8 +125,8 @@ func TestAccessDenialNamesThePermission(t *testing.T) {
 	}
 }
 
-// TestLoginNoiseIsNotCalledTLS holds that a login shell which prints a greeting before the
-// protocol begins is called what it is.
+// TestLoginNoiseIsNotCalledTLS holds that a login shell which prints a greeting before
+// the protocol begins is called what it is.
 func TestLoginNoiseIsNotCalledTLS(t *testing.T) {
 	tests := map[string]struct{ sent, want, never string }{
 		"last login": {"Last login: Mon Mar  2 10:00:00 2026\r\n", `"Last login: Mon Mar 2 10:00:00 2026"; over ssh, a login script`, "TLS"},

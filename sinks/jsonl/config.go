@@ -11,8 +11,8 @@ const Stdout = "-"
 
 // Config is what a user writes about a JSON lines sink.
 type Config struct {
-	// Path is the file that lines are appended to, made with mode 0640 if it is missing; "-" is
-	// the standard output. Required.
+	// Path is the file that lines are appended to, made with mode 0640 if it is missing;
+	// "-" is the standard output. Required.
 	Path string `yaml:"path"`
 }
 

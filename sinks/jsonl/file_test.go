@@ -170,8 +170,8 @@ func (s *Sink) shrink(t *testing.T, d *smallDisk) {
 	d.File, s.file = f, d
 }
 
-// TestFullDisk fills the disk within each of three lines: what is acknowledged is whole on
-// disk, nothing else is, and the rest follows when there is room.
+// TestFullDisk fills the disk within each of three lines: what is acknowledged is whole
+// on disk, nothing else is, and the rest follows when there is room.
 func TestFullDisk(t *testing.T) {
 	events := sinktest.NewSource(1, 1).Take(4)
 	text := lines(events[1:])
@@ -198,7 +198,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestSyncFails: nobody knows what is on disk then, so nothing counts, and the file is opened anew.
+// After a failed sync it is unknown what is on disk. So nothing of it counts, and the file
+// is opened again.
 func TestSyncFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	s := openSink(t, path)
@@ -259,7 +260,8 @@ func TestOpenErrors(t *testing.T) {
 	}
 }
 
-// TestPipe: a reader that stops for a while, and a context that ends meanwhile, tear no line.
+// TestPipe: a reader that stops for a while, and a context that ends meanwhile, tear no
+// line.
 func TestPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {
@@ -312,8 +314,9 @@ func TestPipe(t *testing.T) {
 	}
 }
 
-// TestTornLineOfAbsentEvent: a line that a call left torn in a pipe is completed by the next call, also
-// if that call has other events; the event is not written again when it comes back.
+// TestTornLineOfAbsentEvent: a line that a call left torn in a pipe is completed by the
+// next call, also if that call has other events; the event is not written again when it
+// comes back.
 func TestTornLineOfAbsentEvent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	s := openSink(t, path)

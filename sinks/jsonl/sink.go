@@ -33,15 +33,17 @@ type Sink struct {
 	closed bool
 	buf    []byte
 	ends   []int // where each line in buf ends
-	// torn is what is missing of the line of the event tornID, of which a part is in a pipe
-	// already. It is written before anything else.
+	// torn is what is missing of the line of the event tornID, of which a part is in a
+	// pipe already. It is written before anything else.
 	torn   []byte
 	tornID string
-	// written is the event whose torn line was completed by a call that it was not presented to.
+	// written is the event whose torn line was completed by a call that it was not
+	// presented to.
 	written string
 }
 
-// New returns a sink that has not opened its file yet. The error is a fault of cfg, see [Config.Validate].
+// New returns a sink that has not opened its file yet. The error is a fault of cfg, see
+// [Config.Validate].
 func New(cfg Config) (*Sink, error) {
 	if err := cfg.Validate(""); err != nil {
 		return nil, fmt.Errorf("jsonl sink: %w", err)
@@ -49,9 +51,10 @@ func New(cfg Config) (*Sink, error) {
 	return &Sink{path: cfg.Path}, nil
 }
 
-// Deliver appends events; see package bridge for the contract. Every error is transient: a full disk, a pipe
-// without a reader. It returns when ctx ends, even while a pipe or a terminal does not take more; a disk that
-// does not answer, and a standard output that is a socket, hold it up.
+// Deliver appends events; see package bridge for the contract. Every error is transient:
+// a full disk, a pipe without a reader. It returns when ctx ends, even while a pipe or a
+// terminal does not take more; a disk that does not answer, and a standard output that is
+// a socket, hold it up.
 //
 // What was written of an event without outcome is cut off again, or, in a pipe, is the
 // beginning of a line that the next call completes before all else.
@@ -103,7 +106,8 @@ func (s *Sink) Reopen() error {
 	return s.closeFile()
 }
 
-// Close closes the file. It waits for a Deliver that is under way. It may be called twice.
+// Close closes the file. It waits for a Deliver that is under way. It may be called
+// twice.
 func (s *Sink) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +131,8 @@ func (s *Sink) ensureOpen() error {
 		if err == nil && os.SameFile(current, s.info) {
 			return nil
 		}
-		// The old file is complete and synced. An error in closing it says nothing about it.
+		// The old file is complete and synced. An error in closing it says nothing about
+		// it.
 		_ = s.closeFile()
 	}
 	var f *os.File
@@ -158,7 +163,8 @@ func (s *Sink) closeFile() error {
 	return f.Close()
 }
 
-// interruptWith makes a write that blocks return when ctx ends, where the file can do that.
+// interruptWith makes a write that blocks return when ctx ends, where the file can do
+// that.
 func (s *Sink) interruptWith(ctx context.Context) (stop func()) {
 	f, ok := s.file.(interface{ SetWriteDeadline(time.Time) error })
 	if !ok || f.SetWriteDeadline(time.Time{}) != nil {
@@ -200,8 +206,8 @@ func (s *Sink) whole(n int) int {
 }
 
 // appendFile writes lines to a regular file and syncs it. What was written of a line that
-// could not be finished is cut off again. When the sync fails, nobody knows what is on disk:
-// everything is cut off, and n is 0.
+// could not be finished is cut off again. When the sync fails, nobody knows what is on
+// disk: everything is cut off, and n is 0.
 func (s *Sink) appendFile(ctx context.Context, events []schema.Event) (n int, err error) {
 	info, err := s.file.Stat()
 	if err != nil {
@@ -245,8 +251,8 @@ func (s *Sink) cut(size int64) error {
 	return nil
 }
 
-// appendStream writes lines to something that cannot be cut. What is missing of a line that could
-// not be finished is kept, and written by the next call.
+// appendStream writes lines to something that cannot be cut. What is missing of a line
+// that could not be finished is kept, and written by the next call.
 func (s *Sink) appendStream(ctx context.Context, events []schema.Event) (n int, err error) {
 	if len(s.torn) > 0 {
 		written, err := s.file.Write(s.torn)

@@ -30,7 +30,8 @@ func newSink(t *testing.T, path string) *jsonl.Sink {
 	return sink
 }
 
-// readFile returns the events of the whole lines of a file, and how many lines are not events.
+// readFile returns the events of the whole lines of a file, and how many lines are not
+// events.
 func readFile(t *testing.T, path string) (events []schema.Event, torn int) {
 	t.Helper()
 	data, err := os.ReadFile(path)

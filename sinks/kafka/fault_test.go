@@ -97,6 +97,53 @@ func TestStuckLeader(t *testing.T) {
 	c.stores(t, events)
 }
 
+// A broker that keeps silent holds up its own partitions only. The Deliver that notices
+// waits for it, and later ones do not, for as long as the wait was.
+func TestSilentBroker(t *testing.T) {
+	c := startCluster(t)
+	for p := range int32(6) {
+		if err := c.MoveTopicPartition(DefaultTopic, p, p%3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sink := c.watch(t, func(cfg *Config) { cfg.AckTimeout = 3 * time.Second })
+	source := sinktest.NewSource(2, 60)
+	all := source.Take(120)
+	sink.deliver(t, all)
+	stuck := make(chan struct{})
+	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if c.CurrentNode() == 0 {
+			c.SleepControl(func() { <-stuck })
+		}
+		return nil, nil, false
+	})
+	var rest []schema.Event
+	for round := range 3 {
+		fresh := source.Take(120)
+		all, rest = append(all, fresh...), append(rest, fresh...)
+		begin := time.Now()
+		o := sink.try(t, rest)
+		took := time.Since(begin)
+		for i := range rest {
+			if got, want := o.Open(i), at(&rest[i], 6)%3 == 0; got != want {
+				t.Fatalf("round %d: event %d of partition %d has no outcome: %t, want %t", round, i, at(&rest[i], 6), got, want)
+			}
+		}
+		oneLine(t, o.Err, "no answer within 3s", "the broker is stuck")
+		if round > 0 && took > quick {
+			t.Errorf("round %d took %v, though the broker had just kept silent", round, took)
+		}
+		rest = open(rest, o)
+	}
+	close(stuck)
+	sink.pump(t, rest)
+	c.stores(t, all)
+	if n := sink.mayRepeat(); n != 0 {
+		t.Errorf("%d events may be stored twice, want 0", n)
+	}
+}
+
 // While a partition has no leader, deliveries fail for a reason that is given; then they
 // go on.
 func TestNoLeader(t *testing.T) {

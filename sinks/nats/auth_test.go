@@ -271,8 +271,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestExpiredCertificate: the server's alert rarely tells that the client's certificate has
-// expired; the error does.
+// TestExpiredCertificate: the server's alert rarely tells that the client's certificate
+// has expired; the error does.
 func TestExpiredCertificate(t *testing.T) {
 	a := newAuthority(t)
 	srv := startServer(t, func(o *server.Options) {

@@ -17,8 +17,8 @@ import (
 	"github.com/virtcast/virtcast/sinks/sinktest"
 )
 
-// exampleServer starts a NATS server for an example. A program of your own connects to one
-// that runs already.
+// exampleServer starts a NATS server for an example. A program of your own connects to
+// one that runs already.
 func exampleServer() (url string, stop func()) {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

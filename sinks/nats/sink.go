@@ -57,9 +57,9 @@ type Sink struct {
 	lanes   lanes
 	batch   batch
 	// Events may be on their way from an earlier round, or from an earlier process: they
-	// then go in lanes. careful is set until a round has left nothing open. settled is when
-	// what was sent and not answered has arrived or never will; not all of it need be in
-	// the next round.
+	// then go in lanes. careful is set until a round has left nothing open. settled is
+	// when every message that was sent and not answered has arrived, or never will; its
+	// event need not be in the next round.
 	careful  bool
 	settled  time.Time
 	batching *retry.Episode

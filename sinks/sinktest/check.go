@@ -8,8 +8,8 @@ import (
 
 // Report is what a comparison of what was delivered with what is stored has found.
 type Report struct {
-	// Inversions counts events that are stored after a later one of the same domain, or about the
-	// same connection as a whole.
+	// Inversions counts events that are stored after a later one of the same domain, or
+	// about the same connection as a whole.
 	Inversions int
 	// Duplicates counts events that are stored again; Lost those that are not stored;
 	// Strange those that nobody delivered.
@@ -27,7 +27,8 @@ func (r *Report) note(format string, args ...any) {
 	}
 }
 
-// Check compares the events that were delivered with those that are stored, by source and id.
+// Check compares the events that were delivered with those that are stored, by source and
+// id.
 func Check(delivered, stored []schema.Event) Report {
 	var r Report
 	index := make(map[string]int, len(delivered))

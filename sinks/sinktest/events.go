@@ -8,8 +8,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Source makes stamped events of a few connections and domains, as a bridge would: sequences are
-// contiguous per source, domain sequences per domain. Not for concurrent use.
+// Source makes stamped events of a few connections and domains, as a bridge would:
+// sequences are contiguous per source, domain sequences per domain. Not for concurrent
+// use.
 type Source struct {
 	connections []*schema.Connection
 	domains     int
@@ -27,8 +28,8 @@ type domainKey struct {
 // start is the time of the first event. One microsecond passes from event to event.
 var start = time.Date(2026, time.May, 4, 12, 0, 0, 0, time.UTC)
 
-// NewSource returns a source of events of the given numbers of connections and domains; each domain
-// belongs to one connection.
+// NewSource returns a source of events of the given numbers of connections and domains;
+// each domain belongs to one connection.
 func NewSource(connections, domains int) *Source {
 	s := &Source{
 		domains: domains, epoch: "01jt0abcde",
@@ -71,8 +72,8 @@ func (s *Source) Gap(i int) schema.Event {
 	})
 }
 
-// Peculiar returns events with what is rare: unknown numbers, a name that is not ASCII, no
-// name, a synthetic one.
+// Peculiar returns events with what is rare: unknown numbers, a name that is not ASCII,
+// no name, a synthetic one.
 func (s *Source) Peculiar() []schema.Event {
 	events := s.Take(4)
 	events[0].Event, events[0].Detail = 42, 43

@@ -47,12 +47,12 @@ func Deliver(ctx context.Context, sink bridge.Sink, events []schema.Event) (*Out
 	returned := false
 	o.Err = sink.Deliver(ctx, events, func(i int, err error) {
 		if !mu.TryLock() {
-			panic("contract: two calls of outcome at a time")
+			panic("contract: two calls of outcome at a time") //nolint:forbidigo // there is nobody to return it to
 		}
 		defer mu.Unlock()
 		switch {
 		case returned:
-			panic("contract: a call of outcome after Deliver has returned")
+			panic("contract: a call of outcome after Deliver has returned") //nolint:forbidigo // as above
 		case i < 0 || i >= len(events):
 			breach = errors.Join(breach, fmt.Errorf("contract: outcome of event %d of %d", i, len(events)))
 		case !o.Open(i):
@@ -79,9 +79,9 @@ func Deliver(ctx context.Context, sink bridge.Sink, events []schema.Event) (*Out
 	return o, breach
 }
 
-// Prefix calls the sink once, and returns how many events were acknowledged before the first that
-// was not, and why that one was not: the permanent error, if it has one, else what Deliver
-// returned, or the breach of the contract.
+// Prefix calls the sink once, and returns how many events were acknowledged before the
+// first that was not, and why that one was not: the permanent error, if it has one, else
+// what Deliver returned, or the breach of the contract.
 func Prefix(ctx context.Context, sink bridge.Sink, events []schema.Event) (n int, err error) {
 	o, err := Deliver(ctx, sink, events)
 	if err != nil {
@@ -96,9 +96,10 @@ func Prefix(ctx context.Context, sink bridge.Sink, events []schema.Event) (n int
 	return n, o.Err
 }
 
-// Pump delivers events as the bridge does, at most batch at a time, until all are acknowledged: what has
-// no outcome is presented again, before newer events. It returns how many rounds failed. The
-// error is a breach of the contract, a permanent error, or ctx's.
+// Pump delivers events as the bridge does, at most batch at a time, until all are
+// acknowledged: what has no outcome is presented again, before newer events. It returns
+// how many rounds failed. The error is a breach of the contract, a permanent error, or
+// ctx's.
 func Pump(ctx context.Context, sink bridge.Sink, events []schema.Event, batch int) (retries int, err error) {
 	refused, retries, err := settle(ctx, sink, events, batch)
 	if err == nil && len(refused) > 0 {
@@ -144,7 +145,8 @@ func settle(ctx context.Context, sink bridge.Sink, events []schema.Event, batch 
 	return refused, retries, nil
 }
 
-// IsPermanent reports whether err says that no retry can cure it, as the bridge finds out.
+// IsPermanent reports whether err says that no retry can cure it, as the bridge finds
+// out.
 func IsPermanent(err error) bool {
 	var p interface{ Permanent() bool }
 	return errors.As(err, &p) && p.Permanent()

@@ -27,24 +27,27 @@ type Harness struct {
 	New func(t *testing.T) Fixture
 }
 
-// Fixture is one other side. Open and Read are required; without one of the others, what it
-// is for is not part of the suite for this adapter.
+// Fixture is one other side. Open and Read are required; without one of the others, what
+// it is for is not part of the suite for this adapter.
 type Fixture struct {
-	// Open makes a sink for it. It is called again for what a restart of the program does; the
-	// suite closes the sink before.
+	// Open makes a sink for it. It is called again for what a restart of the program
+	// does; the suite closes the sink before.
 	Open func(t *testing.T) Sink
 	// Read returns everything that is stored, in the order in which it was.
 	Read func(t *testing.T) []schema.Event
 	// TooLarge is how many bytes make an event impossible to deliver.
 	TooLarge int
-	// Break makes the other side fail and work again, and returns then; it is called while events flow.
+	// Break makes the other side fail and work again, and returns then; it is called
+	// while events flow.
 	Break []Break
-	// Jam makes the other side take in nothing of some keys, or of some partition, while all others go on.
+	// Jam makes the other side take in nothing of some keys, or of some partition, while
+	// all others go on.
 	Jam func(t *testing.T) Jam
-	// Stall makes the other side take in nothing and answer nothing, until the end of the test.
+	// Stall makes the other side take in nothing and answer nothing, until the end of the
+	// test.
 	Stall func(t *testing.T)
-	// Repeats is set where a failure may store an event again, which the other side cannot prevent. Order is then
-	// held among first appearances.
+	// Repeats is set where a failure may store an event again, which the other side
+	// cannot prevent. Order is then held among first appearances.
 	Repeats bool
 	// Events is how many events flow through each Break; default 5000.
 	Events int
@@ -152,7 +155,8 @@ func testContent(t *testing.T, f Fixture) {
 	}
 }
 
-// testRestart: a new sink that delivers again what the one before it had delivered stores nothing twice.
+// testRestart: a new sink that delivers again what the one before it had delivered stores
+// nothing twice.
 func testRestart(t *testing.T, f Fixture) {
 	ctx := testContext(t)
 	source := NewSource(1, 3)
@@ -179,8 +183,8 @@ func testRestart(t *testing.T, f Fixture) {
 	}
 }
 
-// testPermanent: an event that can never be delivered is refused, each time, and what is before and
-// after it arrives.
+// testPermanent: an event that can never be delivered is refused, each time, and what is
+// before and after it arrives.
 func testPermanent(t *testing.T, f Fixture) {
 	if f.TooLarge == 0 {
 		return // Nothing is too large for this adapter: there is nothing to hold.
@@ -211,7 +215,8 @@ func testPermanent(t *testing.T, f Fixture) {
 	}
 }
 
-// testCancel: Deliver returns soon after ctx ends, and before it begins anything when ctx has ended.
+// testCancel: Deliver returns soon after ctx ends, and before it begins anything when ctx
+// has ended.
 func testCancel(t *testing.T, f Fixture) {
 	ctx := testContext(t)
 	sink := open(t, f)
@@ -265,7 +270,8 @@ func testClose(t *testing.T, f Fixture) {
 	}
 }
 
-// testBreak: while the other side fails again and again, nothing is lost, stored twice or out of order.
+// testBreak: while the other side fails again and again, nothing is lost, stored twice or
+// out of order.
 func testBreak(t *testing.T, f Fixture, which int) {
 	ctx := testContext(t)
 	if f.Events == 0 {
@@ -305,8 +311,8 @@ func testBreak(t *testing.T, f Fixture, which int) {
 	}
 }
 
-// testJam: what one key cannot take for long delays no other event's acknowledgement by more than
-// one round, and arrives in order when the key takes it again.
+// testJam: what one key cannot take for long delays no other event's acknowledgement by
+// more than one round, and arrives in order when the key takes it again.
 func testJam(t *testing.T, f Fixture) {
 	ctx := testContext(t)
 	sink := open(t, f)

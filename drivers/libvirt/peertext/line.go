@@ -9,10 +9,10 @@ import (
 // mark ends a text that was cut.
 const mark = "…"
 
-// Line returns text as one line of at most limit bytes, and at least the mark "…". Runs of
-// white space and control characters become one space, escape sequences vanish, and bytes
-// that are not UTF-8 become "?". A text that is too long is cut and ends with the mark.
-// What is done to a text depends on its first few kilobytes only.
+// Line returns text as one line of at most limit bytes, and at least the mark "…". Runs
+// of white space and control characters become one space, escape sequences vanish, and
+// bytes that are not UTF-8 become "?". A text that is too long is cut and ends with the
+// mark. What is done to a text depends on its first few kilobytes only.
 func Line[T string | []byte](text T, limit int) string {
 	// Shortening can take most of a text away, so more is read than is kept; but not all.
 	head := string(text[:min(len(text), 4*limit)])
@@ -71,8 +71,8 @@ func isClean(text string) bool {
 	return !space || text == ""
 }
 
-// escapeSequence returns the length of the terminal's escape sequence that text begins with,
-// or 0.
+// escapeSequence returns the length of the terminal's escape sequence that text begins
+// with, or 0.
 func escapeSequence(text string) int {
 	if len(text) < 2 || text[0] != '\x1b' {
 		return 0

@@ -148,8 +148,8 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestFindIgnoresTheWorkingDirectory holds that whoever can write where virtcast was started
-// cannot choose its login.
+// TestFindIgnoresTheWorkingDirectory holds that a user who can write where virtcast was
+// started cannot choose its login.
 func TestFindIgnoresTheWorkingDirectory(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -179,7 +179,8 @@ func TestFindIgnoresTheWorkingDirectory(t *testing.T) {
 	}
 }
 
-// FuzzAuthFile holds that no file breaks the parser, and that what it accepts is what its lines say.
+// FuzzAuthFile holds that no file breaks the parser, and that what it accepts is what its
+// lines say.
 func FuzzAuthFile(f *testing.F) {
 	for _, seed := range []string{sample, "[a]b=c", "[a]\nb=\r\n;x", "[]", "[a", " \t\n#"} {
 		f.Add(seed, "h")

@@ -13,7 +13,8 @@ import (
 // scramServer is a daemon that knows one user.
 type scramServer struct {
 	conversation *scram.ServerConversation
-	// early says complete together with the last challenge, as servers with success data do.
+	// early says complete together with the last challenge, as servers with success data
+	// do.
 	early bool
 	// iterations, if not empty, replaces the 4096 of the first challenge.
 	iterations string

@@ -9,10 +9,10 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
-// Mechanism is one authentication attempt, from the client's side. It is used once, from one
-// goroutine. has tells a message that is there but empty from none at all (the
-// nil flag of libvirt's calls). Nothing blocks, but Step of SCRAM computes for
-// some milliseconds.
+// Mechanism is one authentication attempt, from the client's side. It is used once, from
+// one goroutine. has tells a message that is there but empty from none at all (the nil
+// flag of libvirt's calls). Nothing blocks, but Step of SCRAM computes for some
+// milliseconds.
 type Mechanism interface {
 	// Name is the mechanism's name as the daemon spells it.
 	Name() string
@@ -20,9 +20,9 @@ type Mechanism interface {
 	Start() (data []byte, has bool, err error)
 	// Step answers a challenge. The challenge is only read.
 	Step(challenge []byte) (response []byte, has bool, err error)
-	// Done reports that the mechanism has nothing more to send or to check. Where the mechanism lets
-	// the server prove itself, it did. An attempt has succeeded only when the
-	// daemon says complete and Done is true.
+	// Done reports that the mechanism has nothing more to send or to check. Where the
+	// mechanism lets the server prove itself, it did. An attempt has succeeded only when
+	// the daemon says complete and Done is true.
 	Done() bool
 }
 
@@ -52,25 +52,25 @@ var (
 	// ErrNotEncrypted is returned when SASL is asked for on a connection that others on
 	// the network can read, which is plain TCP.
 	ErrNotEncrypted = errors.New("SASL on an unencrypted connection is refused")
-	// ErrNotVerified is returned when every mechanism in common would show the password to a
-	// server that may be anybody.
+	// ErrNotVerified is returned when every mechanism in common would show the password
+	// to a server that may be anybody.
 	ErrNotVerified = errors.New("the password is not shown to a server that was not verified")
 )
 
-// Channel is what is known of the connection that a login goes over. The zero value is the
-// worst case.
+// Channel is what is known of the connection that a login goes over. The zero value is
+// the worst case.
 type Channel struct {
 	// Encrypted: nobody on the network can read along (TLS, SSH, a unix socket).
 	Encrypted bool
-	// Verified: the peer is the daemon that was meant. Its certificate or host key was checked,
-	// or it is local.
+	// Verified: the peer is the daemon that was meant. Its certificate or host key was
+	// checked, or it is local.
 	Verified bool
 }
 
 // Choose returns the best mechanism among those that the daemon offered: SCRAM-SHA-256,
 // else PLAIN, which shows the password and so needs a verified channel. The error wraps
-// [ErrNotEncrypted], [ErrNoMechanism], [ErrNotVerified] or [ErrNoCredentials] and names the
-// cure.
+// [ErrNotEncrypted], [ErrNoMechanism], [ErrNotVerified] or [ErrNoCredentials] and names
+// the cure.
 func Choose(offered []string, creds Credentials, channel Channel) (Mechanism, error) {
 	if !channel.Encrypted {
 		return nil, fmt.Errorf("%w: the daemon offers %s and wants a SASL security layer here, which virtcast does not have; use tls (qemu://host/system) or ssh (qemu+ssh://host/system)",

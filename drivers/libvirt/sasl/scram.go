@@ -11,9 +11,9 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
-// The number of hash iterations that a server may ask for. Fewer would make a
-// recorded exchange cheap to guess from (RFC 7677, section 4); more would let a
-// server keep us computing: the most takes under half a second.
+// The number of hash iterations that a server may ask for. Fewer would make a recorded
+// exchange cheap to guess from (RFC 7677, section 4); more would let a server keep us
+// computing: the most takes under half a second.
 const (
 	minIterations = 4096
 	maxIterations = 1 << 20
@@ -43,7 +43,8 @@ func (s *scramClient) Start() ([]byte, bool, error) {
 	return []byte(first), true, err
 }
 
-// Step proves to the server that the password is known, then checks the proof of the server.
+// Step proves to the server that the password is known, then checks the proof of the
+// server.
 func (s *scramClient) Step(challenge []byte) ([]byte, bool, error) {
 	if err := checkIterations(string(challenge)); err != nil {
 		return nil, false, err

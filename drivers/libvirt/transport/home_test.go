@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestNothingIsTakenFromTheWorkingDirectory holds that whoever can write where virtcast was
-// started chooses neither the hosts, keys and authorities that it trusts nor the socket of the
-// user's daemon: not without HOME, and not with a relative one.
+// TestNothingIsTakenFromTheWorkingDirectory holds that a user who can write where
+// virtcast was started chooses neither the hosts, keys and authorities that it trusts nor
+// the socket of the user's daemon: not without HOME, and not with a relative one.
 func TestNothingIsTakenFromTheWorkingDirectory(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, dir := range []string{".", "rel"} {
@@ -72,8 +72,8 @@ func wantAbsolute(t *testing.T, path string) {
 	}
 }
 
-// TestErrorsAreOneBoundedLine holds that what a server says in its refusal neither fills a log nor reaches
-// a terminal as it is.
+// TestErrorsAreOneBoundedLine holds that what a server says in its refusal neither fills
+// a log nor reaches a terminal as it is.
 func TestErrorsAreOneBoundedLine(t *testing.T) {
 	home := sshHome(t)
 	public, _ := writeKey(t, home+"/k")

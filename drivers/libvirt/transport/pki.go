@@ -69,7 +69,7 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// present is exists for a file that nobody may lose sight of: a link to nowhere is there.
+// present reports whether something is at a path, be it a link that leads nowhere.
 func present(path string) bool {
 	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
@@ -100,7 +100,8 @@ func (p pki) config(u *URI) (config *tls.Config, hasCert bool, err error) {
 	if now.Before(pair.Leaf.NotBefore) {
 		return nil, false, fmt.Errorf("%w: %s begins on %s", errDates, p.cert, pair.Leaf.NotBefore.Format(time.DateTime))
 	}
-	// Send it whatever authorities the daemon names: the daemon's refusal says more than silence.
+	// Send it whatever authorities the daemon names: the daemon's refusal says more than
+	// silence.
 	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return config, true, nil
 }

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// revocations returns a list that revokes one certificate, in PEM form. change may be nil.
+// revocations returns a list that revokes one certificate, in PEM form. change may be
+// nil.
 func (a *authority) revocations(serial int64, change func(*x509.RevocationList)) []byte {
 	a.t.Helper()
 	list := &x509.RevocationList{
@@ -43,11 +44,12 @@ func newAuthorityFor(t *testing.T, name string, usage x509.KeyUsage) *authority 
 	return a
 }
 
-// TestRevocationLists dials a server with serial number 2 past every kind of list: one that
-// cannot be applied lets nobody in.
+// TestRevocationLists dials a server with serial number 2 past every kind of list: one
+// that cannot be applied lets nobody in.
 func TestRevocationLists(t *testing.T) {
 	ours := newAuthority(t, "ours")
-	// As libvirt's page on certificates makes it: it may sign certificates, and nothing is said of lists.
+	// As libvirt's page on certificates makes it: it may sign certificates, and nothing
+	// is said of lists.
 	simple := newAuthorityFor(t, "simple", x509.KeyUsageCertSign)
 	impostor := newAuthority(t, "ours")
 	elsewhere := newAuthority(t, "elsewhere")
@@ -129,8 +131,8 @@ func TestRevocationLists(t *testing.T) {
 	}
 }
 
-// TestRevocationListOfAChain holds that a list of the authority in the middle, which only the
-// server's chain shows, is applied, and that a revoked authority lets nobody in.
+// TestRevocationListOfAChain holds that a list of the authority in the middle, which only
+// the server's chain shows, is applied, and that a revoked authority lets nobody in.
 func TestRevocationListOfAChain(t *testing.T) {
 	root := newAuthority(t, "root")
 	middle := &authority{t: t}
@@ -169,8 +171,8 @@ func TestRevocationListOfAChain(t *testing.T) {
 	}
 }
 
-// TestUserRevocationList holds that the user's list counts beside the system's authority, and
-// that the system's list counts for the user's authority where it is about that one.
+// TestUserRevocationList holds that the user's list counts beside the system's authority,
+// and that the system's list counts for the user's authority where it is about that one.
 func TestUserRevocationList(t *testing.T) {
 	system, mine := newAuthority(t, "system"), newAuthority(t, "mine")
 	tests := map[string]struct {
@@ -214,15 +216,16 @@ func TestUserRevocationList(t *testing.T) {
 	}
 }
 
-// TestRevocationListWithoutAnEnd holds that a list which names no successor does not expire.
+// TestRevocationListWithoutAnEnd holds that a list which names no successor does not
+// expire.
 func TestRevocationListWithoutAnEnd(t *testing.T) {
 	if err := checkList(&x509.RevocationList{ThisUpdate: time.Now().AddDate(-10, 0, 0)}, time.Now()); err != nil {
 		t.Error(err)
 	}
 }
 
-// FuzzRevocationLists holds that no file breaks the parser, and that what it accepts is every
-// block of the file.
+// FuzzRevocationLists holds that no file breaks the parser, and that what it accepts is
+// every block of the file.
 func FuzzRevocationLists(f *testing.F) {
 	f.Add([]byte("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"))
 	f.Add([]byte("x"))

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// dialSSH logs in and runs the remote command, or, where the server lets nothing be run, has it
-// forward the daemon's socket. Whether the command can reach the daemon shows
-// only when it is spoken to: a read then returns an [*Error].
+// dialSSH logs in and runs the remote command, or, where the server lets nothing be run,
+// has it forward the daemon's socket. Whether the command can reach the daemon shows only
+// when it is spoken to: a read then returns an [*Error].
 func (d Dialer) dialSSH(ctx context.Context, u *URI) (*Conn, error) {
 	user, err := loginName(u)
 	if err != nil {

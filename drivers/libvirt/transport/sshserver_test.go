@@ -15,16 +15,18 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshServer is an SSH server in this process. It runs no program: exec says what a command does.
+// sshServer is an SSH server in this process. It runs no program: exec says what a
+// command does.
 type sshServer struct {
 	t       *testing.T
 	address string
 	hostKey ssh.Signer
-	// authority issues a certificate for the host key, valid until validBefore, which is shown
-	// beside the bare key; nil for none.
+	// authority issues a certificate for the host key, valid until validBefore, which is
+	// shown beside the bare key; nil for none.
 	authority   ssh.Signer
 	validBefore uint64
-	// exec plays the remote command and returns its exit status; nil refuses every command.
+	// exec plays the remote command and returns its exit status; nil refuses every
+	// command.
 	exec func(command string, stdio io.ReadWriter, stderr io.Writer) uint32
 	// forward plays a forwarded socket; nil refuses it.
 	forward func(path string, stream io.ReadWriter)
@@ -69,8 +71,9 @@ func writeKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
 	return public, key
 }
 
-// writeLockedKey makes a key file that is protected by a passphrase, as far as one can see without the passphrase: the
-// encrypted part is noise, since deriving a real key takes seconds under the race detector.
+// writeLockedKey makes a key file that is protected by a passphrase, as far as one can
+// see without the passphrase: the encrypted part is noise, since deriving a real key
+// takes seconds under the race detector.
 func writeLockedKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
 	t.Helper()
 	public, key := writeKey(t, path)

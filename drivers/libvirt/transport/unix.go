@@ -14,10 +14,10 @@ import (
 // testDriver is the driver that has no daemon of its own.
 const testDriver = "test"
 
-// sockets returns the names of the sockets to try, best first: the hypervisor's own daemon
-// before the one for all, and read-only before read-write. An older daemon, or one
-// that was configured so, has no read-only socket; calls are read-only all the same, by the flag
-// in CONNECT_OPEN.
+// sockets returns the names of the sockets to try, best first: the hypervisor's own
+// daemon before the one for all, and read-only before read-write. An older daemon, or one
+// that was configured so, has no read-only socket; calls are read-only all the same, by
+// the flag in CONNECT_OPEN.
 func (u *URI) sockets(session bool) []string {
 	var daemons []string
 	if u.Mode != ModeLegacy && u.Driver != testDriver {
@@ -91,8 +91,8 @@ func sessionDir() (string, error) {
 	return "", errors.New("no directory for the session daemon's socket: neither XDG_RUNTIME_DIR nor HOME is set to an absolute path")
 }
 
-// dialUnix tries the sockets in their order. The first that accepts wins; when none
-// does, the error names each with its reason.
+// dialUnix tries the sockets in their order. The first that accepts wins; when none does,
+// the error names each with its reason.
 func (d Dialer) dialUnix(ctx context.Context, u *URI) (*Conn, error) {
 	paths, err := d.socketPaths(u)
 	if err != nil {

@@ -131,14 +131,14 @@ func TestParseURIErrors(t *testing.T) {
 		"netcat with session":   {"qemu+ssh://h/session?proxy=netcat", "netcat cannot find the session daemon's socket"},
 		"password login":        {"qemu+ssh://h/system?sshauth=agent,password", "sshauth=password needs someone to type"},
 		"sshauth unknown":       {"qemu+ssh://h/system?sshauth=", "it is a list of agent and privkey"},
-		"trust on first use":    {"qemu+ssh://h/system?known_hosts_verify=auto", "would trust whoever answers first"},
+		"trust on first use":    {"qemu+ssh://h/system?known_hosts_verify=auto", "would trust the first host that answers"},
 		"relative socket":       {"qemu:///system?socket=run/sock", "is not an absolute path"},
 		"empty value":           {"qemu:///system?socket=", "socket is empty"},
 		"bad escape in value":   {"qemu:///system?socket=/a%zz", "invalid URL escape"},
 		"NUL in value":          {"qemu:///system?socket=/a%00", "NUL byte"},
 		"control character":     {"qemu:///sys\x7ftem", "write it like"},
 		"bad IPv6":              {"qemu://[::zz]/system", "write it like"},
-		"zone with odd letters": {"qemu://[fe80::1%25a%5Db]/system", "is not a host name"},
+		"zone with odd bytes":   {"qemu://[fe80::1%25a%5Db]/system", "is not a host name"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

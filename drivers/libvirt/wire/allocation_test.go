@@ -41,7 +41,8 @@ func TestFrameAllocations(t *testing.T) {
 	}
 }
 
-// records is a stream that comes in records of a size. Unlike chunks it has no small bound.
+// records is a stream that comes in records of a size. Unlike chunks it has no small
+// bound.
 type records struct {
 	rest []byte
 	size int
@@ -56,8 +57,8 @@ func (r *records) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestPromisedLengthAllocations holds that a length word is not believed: what is allocated
-// follows the bytes that came.
+// TestPromisedLengthAllocations holds that a length word is not believed: what is
+// allocated follows the bytes that came.
 func TestPromisedLengthAllocations(t *testing.T) {
 	for _, came := range []int{4, 5000, 100 << 10, 1 << 20} {
 		stream := append(binary.BigEndian.AppendUint32(nil, MaxFrame), make([]byte, came-LengthSize)...)
@@ -72,8 +73,8 @@ func TestPromisedLengthAllocations(t *testing.T) {
 	}
 }
 
-// TestReaderShrinksWhileBusy holds that a large frame's buffer is given back even where the
-// stream never pauses.
+// TestReaderShrinksWhileBusy holds that a large frame's buffer is given back even where
+// the stream never pauses.
 func TestReaderShrinksWhileBusy(t *testing.T) {
 	small := AppendFrame(nil, Header{Program: ProgramRemote}, make([]byte, 100))
 	stream := AppendFrame(nil, Header{Program: ProgramRemote}, make([]byte, 1<<20))
@@ -101,8 +102,8 @@ func TestReaderShrinksWhileBusy(t *testing.T) {
 }
 
 // TestCountAllocations holds that no count or length inside a payload makes a decoder
-// allocate more than a small multiple of the payload: neither one that is a lie, nor
-// one that is true of the smallest elements that there are.
+// allocate more than a small multiple of the payload: neither one that is a lie, nor one
+// that is true of the smallest elements that there are.
 func TestCountAllocations(t *testing.T) {
 	decoders := map[string]func(*Decoder){
 		"string":     func(d *Decoder) { _ = d.String() },
@@ -138,8 +139,8 @@ func TestCountAllocations(t *testing.T) {
 	}
 }
 
-// TestRemoteErrorIsOneBoundedLine holds that what a daemon puts into an error neither fills
-// a log nor reaches a terminal as more than one line of text.
+// TestRemoteErrorIsOneBoundedLine holds that what a daemon puts into an error neither
+// fills a log nor reaches a terminal as more than one line of text.
 func TestRemoteErrorIsOneBoundedLine(t *testing.T) {
 	hostile := "qemu said:\n\x1b[2J\x1b]0;x\a level=INFO msg=fine\r\n" + strings.Repeat("漢\xff", 900<<10)
 	var e Encoder

@@ -60,8 +60,8 @@ func (e *ForeignError) Cure() string {
 	}
 }
 
-// recognise returns what the first bytes of a stream are, or nil if they show nothing. They
-// are not those of a frame.
+// recognise returns what the first bytes of a stream are, or nil if they show nothing.
+// They are not those of a frame.
 func recognise(head []byte) *ForeignError {
 	if isTLS(head) {
 		return &ForeignError{Speaks: SpeaksTLS}

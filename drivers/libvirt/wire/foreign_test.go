@@ -50,8 +50,8 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-// FuzzForeign holds that a stream which cannot be a frame's beginning never makes more of an
-// error than one bounded line.
+// FuzzForeign holds that a stream which cannot be a frame's beginning never makes more of
+// an error than one bounded line.
 func FuzzForeign(f *testing.F) {
 	f.Add([]byte("Last login: Mon\n"))
 	f.Add([]byte{21, 3, 3, 0, 2})
@@ -69,8 +69,8 @@ func FuzzForeign(f *testing.F) {
 	})
 }
 
-// TestPermissionCure holds that a denial names the permission that the call needs: those of
-// @acl and @aclfilter in remote_protocol.x.
+// TestPermissionCure holds that a denial names the permission that the call needs: those
+// of @acl and @aclfilter in remote_protocol.x.
 func TestPermissionCure(t *testing.T) {
 	tests := map[string]struct {
 		procedure int32

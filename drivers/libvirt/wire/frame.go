@@ -47,8 +47,8 @@ const (
 	LengthSize = 4
 	// HeaderSize is the header without the length word.
 	HeaderSize = 24
-	// MaxFrame is the largest length word that libvirtd accepts: VIR_NET_MESSAGE_MAX
-	// (32 MiB) and the word itself (measured: one more closes the connection).
+	// MaxFrame is the largest length word that libvirtd accepts: VIR_NET_MESSAGE_MAX (32
+	// MiB) and the word itself (measured: one more closes the connection).
 	MaxFrame = 32<<20 + LengthSize
 	// minFrame is the smallest: a header and no payload.
 	minFrame = LengthSize + HeaderSize
@@ -64,8 +64,8 @@ type Header struct {
 	Status    Status
 }
 
-// AppendFrame appends a whole frame, length word and header included, to dst.
-// payload must be XDR, so a multiple of 4 bytes, and fit [MaxFrame].
+// AppendFrame appends a whole frame, length word and header included, to dst. payload
+// must be XDR, so a multiple of 4 bytes, and fit [MaxFrame].
 func AppendFrame(dst []byte, h Header, payload []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(minFrame+len(payload)))
 	dst = binary.BigEndian.AppendUint32(dst, h.Program)
@@ -94,15 +94,15 @@ var ErrFrameLength = errors.New("frame length out of range")
 
 const (
 	initialBuffer = 4 << 10
-	// keepBuffer is the most that is kept after a large frame, so that an idle
-	// connection stays small.
+	// keepBuffer is the most that is kept after a large frame, so that an idle connection
+	// stays small.
 	keepBuffer = 8 << 10
 	// largeBuffer is the most that is kept while smaller frames follow without a pause.
 	largeBuffer = 256 << 10
 )
 
-// Reader splits a byte stream into frames. It reads as much as the stream has
-// ready, so that a burst of small frames costs one read. Not safe for concurrent use.
+// Reader splits a byte stream into frames. It reads as much as the stream has ready, so
+// that a burst of small frames costs one read. Not safe for concurrent use.
 type Reader struct {
 	src        io.Reader
 	buf        []byte
@@ -112,13 +112,14 @@ type Reader struct {
 // NewReader returns a Reader of src. Nothing is read or allocated before the first Next.
 func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
 
-// Next blocks until a frame is there and returns it. The payload is valid until the next call. The
-// error is io.EOF at the end between frames, io.ErrUnexpectedEOF inside one,
-// [ErrFrameLength], or the stream's own. Where the bytes show what the peer speaks instead
-// of libvirt's protocol, a [*ForeignError] wraps ErrFrameLength.
+// Next blocks until a frame is there and returns it. The payload is valid until the next
+// call. The error is io.EOF at the end between frames, io.ErrUnexpectedEOF inside one,
+// [ErrFrameLength], or the stream's own. Where the bytes show what the peer speaks
+// instead of libvirt's protocol, a [*ForeignError] wraps ErrFrameLength.
 //
-// Whatever pieces it comes in, a frame costs at most 3 times its size in allocations. A length
-// word alone costs nothing: where fewer bytes come, it is at most 4 times those, and 4 KiB.
+// Whatever pieces it comes in, a frame costs at most 3 times its size in allocations. A
+// length word alone costs nothing: where fewer bytes come, it is at most 4 times those,
+// and 4 KiB.
 func (r *Reader) Next() (Header, []byte, error) {
 	if err := r.fill(LengthSize); err != nil {
 		return Header{}, nil, err
@@ -141,8 +142,8 @@ func (r *Reader) Next() (Header, []byte, error) {
 	return parseHeader(frame[LengthSize:]), frame[minFrame:], nil
 }
 
-// Ready reports whether Next has a whole frame without reading (or a length that
-// it will refuse).
+// Ready reports whether Next has a whole frame without reading (or a length that it will
+// refuse).
 func (r *Reader) Ready() bool {
 	have := int64(r.end - r.start)
 	if have < LengthSize {

@@ -164,7 +164,8 @@ func TestReaderReady(t *testing.T) {
 	}
 }
 
-// TestReaderLargeFrame holds that a large frame arrives whole, and that its memory is given back.
+// TestReaderLargeFrame holds that a large frame arrives whole, and that its memory is
+// given back.
 func TestReaderLargeFrame(t *testing.T) {
 	large := bytes.Repeat([]byte{1, 2, 3, 4}, 1<<20)
 	stream := AppendFrame(nil, Header{Program: ProgramRemote, Serial: 1}, large)

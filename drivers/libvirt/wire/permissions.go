@@ -3,9 +3,10 @@ package wire
 import "strings"
 
 // permission returns what libvirt's access control must grant for a call, as its
-// documentation spells it, or "" for a call that needs nothing or is not known here (@acl in
-// remote_protocol.x). shown is what it must grant for each domain that the answer names or
-// that events tell of (@aclfilter): without it they are left out, without an error.
+// documentation spells it, or "" for a call that needs nothing or is not known here (@acl
+// in remote_protocol.x). shown is what it must grant for each domain that the answer
+// names or that events tell of (@aclfilter): without it they are left out, without an
+// error.
 func permission(procedure int32) (call, shown string) {
 	switch procedure {
 	case ProcConnectOpen, ProcConnectGetType, ProcConnectGetVersion, ProcConnectGetHostname,
@@ -28,8 +29,8 @@ func permission(procedure int32) (call, shown string) {
 // allPermissions are those that virtcast's calls need together.
 const allPermissions = "connect:getattr, connect:search_domains, connect:read, domain:getattr and domain:read"
 
-// PermissionCure says what to grant so that a call which access control denied is allowed, a
-// phrase without a full stop.
+// PermissionCure says what to grant so that a call which access control denied is
+// allowed, a phrase without a full stop.
 func PermissionCure(procedure int32) string {
 	call, shown := permission(procedure)
 	if call == "" {

@@ -159,8 +159,8 @@ func TestDomainEventProcedure(t *testing.T) {
 	}
 }
 
-// FuzzXDR decodes anything as each structure in turn, and holds that what decodes
-// encodes to something that decodes to the same.
+// FuzzXDR decodes anything as each structure in turn, and holds that what decodes encodes
+// to something that decodes to the same.
 func FuzzXDR(f *testing.F) {
 	var e Encoder
 	e.TypedParams([]TypedParam{{Field: "a", Type: ParamDouble, Double: 1}})

@@ -21,7 +21,7 @@ import (
 )
 
 // stranger is a TLS server with a certificate that nobody vouches for. It accepts
-// everybody as libvirtd does, asks for a login with PLAIN, and sends what it was told on
+// everybody as libvirtd does, asks for a login with PLAIN, and passes what it received to
 // said.
 func stranger(t *testing.T) (address string, said <-chan string) {
 	t.Helper()

@@ -7,15 +7,15 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
-// Speech is what a peer speaks instead of libvirt's protocol.
-type Speech string
+// Foreign is what a peer speaks instead of libvirt's protocol.
+type Foreign string
 
 // What is recognised.
 const (
-	SpeaksText Speech = "text"
-	SpeaksTLS  Speech = "TLS"
-	SpeaksSSH  Speech = "SSH"
-	SpeaksHTTP Speech = "HTTP"
+	ForeignText Foreign = "text"
+	ForeignTLS  Foreign = "TLS"
+	ForeignSSH  Foreign = "SSH"
+	ForeignHTTP Foreign = "HTTP"
 )
 
 // maxSaid bounds what an error quotes of a peer that sends text, in bytes.
@@ -24,19 +24,19 @@ const maxSaid = 120
 // ForeignError is returned when the bytes that came are no frame and show what they are.
 // It wraps [ErrFrameLength].
 type ForeignError struct {
-	Speaks Speech
+	Kind Foreign
 	// Said is the first line that the peer sent, cut to a bounded length; "" for TLS.
 	Said string
 }
 
 // Error says what came, and quotes it.
 func (e *ForeignError) Error() string {
-	switch e.Speaks {
-	case SpeaksTLS:
+	switch e.Kind {
+	case ForeignTLS:
 		return "the peer speaks TLS instead of libvirt's protocol"
-	case SpeaksSSH:
+	case ForeignSSH:
 		return fmt.Sprintf("the peer is an ssh server instead of libvirt: it says %q", e.Said)
-	case SpeaksHTTP:
+	case ForeignHTTP:
 		return fmt.Sprintf("the peer is a web server instead of libvirt: it says %q", e.Said)
 	default:
 		return fmt.Sprintf("text comes instead of libvirt's protocol: %q", e.Said)
@@ -48,12 +48,12 @@ func (e *ForeignError) Unwrap() error { return ErrFrameLength }
 
 // Cure is what an operator can do, a phrase without a full stop.
 func (e *ForeignError) Cure() string {
-	switch e.Speaks {
-	case SpeaksTLS:
+	switch e.Kind {
+	case ForeignTLS:
 		return "use tls (qemu+tls://host/system) for this port"
-	case SpeaksSSH:
+	case ForeignSSH:
 		return "use ssh (qemu+ssh://host/system) for this port, or name libvirt's own port"
-	case SpeaksHTTP:
+	case ForeignHTTP:
 		return "check host and port in the uri"
 	default:
 		return "over ssh, a login script of the user on the host prints it (let ~/.bashrc and the like print in interactive shells only), or the account may run no command; else what answers there may not be libvirtd"
@@ -64,7 +64,7 @@ func (e *ForeignError) Cure() string {
 // They are not those of a frame.
 func recognise(head []byte) *ForeignError {
 	if isTLS(head) {
-		return &ForeignError{Speaks: SpeaksTLS}
+		return &ForeignError{Kind: ForeignTLS}
 	}
 	if !isText(head) {
 		return nil
@@ -72,11 +72,11 @@ func recognise(head []byte) *ForeignError {
 	said := firstLine(head)
 	switch {
 	case bytes.HasPrefix(head, []byte("SSH-")):
-		return &ForeignError{SpeaksSSH, said}
+		return &ForeignError{ForeignSSH, said}
 	case bytes.HasPrefix(head, []byte("HTTP/")):
-		return &ForeignError{SpeaksHTTP, said}
+		return &ForeignError{ForeignHTTP, said}
 	default:
-		return &ForeignError{SpeaksText, said}
+		return &ForeignError{ForeignText, said}
 	}
 }
 

@@ -10,22 +10,22 @@ import (
 func TestForeign(t *testing.T) {
 	tests := map[string]struct {
 		stream string
-		want   Speech // "" for a stream that shows nothing
+		want   Foreign // "" for a stream that shows nothing
 		says   string
 		cure   string
 	}{
-		"last login":       {"Last login: Mon Mar  2 10:00:00 2026 from 10.0.0.1\r\n", SpeaksText, `text comes instead of libvirt's protocol: "Last login: Mon Mar 2 10:00:00 2026 from 10.0.0.1"`, "login script"},
+		"last login":       {"Last login: Mon Mar  2 10:00:00 2026 from 10.0.0.1\r\n", ForeignText, `text comes instead of libvirt's protocol: "Last login: Mon Mar 2 10:00:00 2026 from 10.0.0.1"`, "login script"},
 		"text and frames":  {"\n\n  ** Welcome to kvm01 **\n\x00\x00\x00\x1c" + strings.Repeat("\x00", 24), "", "frame length out of range", ""},
-		"a coloured motd":  {"\x1b[H\x1b[2J\r\n\x1b[1;32mWelcome\x1b[0m to kvm01\n", SpeaksText, `"Welcome to kvm01"`, "login script"},
-		"of another age":   {"Zug\xe4nge werden protokolliert\n", SpeaksText, `"Zug?nge werden protokolliert"`, "login script"},
-		"no shell":         {"This account is currently not available.\n", SpeaksText, `"This account is currently not available."`, "may run no command"},
-		"a long line":      {strings.Repeat("=", 4000), SpeaksText, strings.Repeat("=", 100), "login script"},
-		"only white space": {"\n\n\n\n\n", SpeaksText, `protocol: ""`, "login script"},
-		"a shell's error":  {"sh: 1: exec: nc: not found\n", SpeaksText, `"sh: 1: exec: nc: not found"`, "login script"},
-		"an ssh server":    {"SSH-2.0-OpenSSH_9.2p1\r\n", SpeaksSSH, `an ssh server instead of libvirt: it says "SSH-2.0-OpenSSH_9.2p1"`, "use ssh"},
-		"a web server":     {"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", SpeaksHTTP, `a web server instead of libvirt: it says "HTTP/1.1 400 Bad Request"`, "check host and port"},
-		"a tls alert":      {"\x15\x03\x03\x00\x02\x02\x32", SpeaksTLS, "speaks TLS", "use tls"},
-		"a tls handshake":  {"\x16\x03\x01\x02\x00\x01", SpeaksTLS, "speaks TLS", "use tls"},
+		"a coloured motd":  {"\x1b[H\x1b[2J\r\n\x1b[1;32mWelcome\x1b[0m to kvm01\n", ForeignText, `"Welcome to kvm01"`, "login script"},
+		"of another age":   {"Zug\xe4nge werden protokolliert\n", ForeignText, `"Zug?nge werden protokolliert"`, "login script"},
+		"no shell":         {"This account is currently not available.\n", ForeignText, `"This account is currently not available."`, "may run no command"},
+		"a long line":      {strings.Repeat("=", 4000), ForeignText, strings.Repeat("=", 100), "login script"},
+		"only white space": {"\n\n\n\n\n", ForeignText, `protocol: ""`, "login script"},
+		"a shell's error":  {"sh: 1: exec: nc: not found\n", ForeignText, `"sh: 1: exec: nc: not found"`, "login script"},
+		"an ssh server":    {"SSH-2.0-OpenSSH_9.2p1\r\n", ForeignSSH, `an ssh server instead of libvirt: it says "SSH-2.0-OpenSSH_9.2p1"`, "use ssh"},
+		"a web server":     {"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", ForeignHTTP, `a web server instead of libvirt: it says "HTTP/1.1 400 Bad Request"`, "check host and port"},
+		"a tls alert":      {"\x15\x03\x03\x00\x02\x02\x32", ForeignTLS, "speaks TLS", "use tls"},
+		"a tls handshake":  {"\x16\x03\x01\x02\x00\x01", ForeignTLS, "speaks TLS", "use tls"},
 		"binary":           {"\xff\xfe\x00\x01\x02\x03", "", "frame length out of range", ""},
 		"beyond ASCII":     {"\xff\xfe\xfd\xfc", "", "frame length out of range", ""},
 		"too short":        {"\x00\x00\x00\x05Last login", "", "frame length out of range", ""},
@@ -43,8 +43,8 @@ func TestForeign(t *testing.T) {
 			if errors.As(err, &foreign) != (tt.want != "") {
 				t.Fatalf("got %v, want %q recognised", err, tt.want)
 			}
-			if foreign != nil && (foreign.Speaks != tt.want || !strings.Contains(foreign.Cure(), tt.cure)) {
-				t.Errorf("got %q with the cure %q, want %q with %q", foreign.Speaks, foreign.Cure(), tt.want, tt.cure)
+			if foreign != nil && (foreign.Kind != tt.want || !strings.Contains(foreign.Cure(), tt.cure)) {
+				t.Errorf("got %q with the cure %q, want %q with %q", foreign.Kind, foreign.Cure(), tt.want, tt.cure)
 			}
 		})
 	}
@@ -63,8 +63,8 @@ func FuzzForeign(f *testing.F) {
 		if text := foreign.Error(); len(text) > 600 || strings.ContainsAny(text, "\n\r\x1b") {
 			t.Fatalf("%q", text)
 		}
-		if foreign.Speaks != SpeaksTLS && bytes.IndexByte(head[:min(len(head), 1<<10)], 0) >= 0 {
-			t.Fatalf("%q is called %s", head, foreign.Speaks)
+		if foreign.Kind != ForeignTLS && bytes.IndexByte(head[:min(len(head), 1<<10)], 0) >= 0 {
+			t.Fatalf("%q is called %s", head, foreign.Kind)
 		}
 	})
 }

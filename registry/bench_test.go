@@ -49,8 +49,8 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkQueue is the way of an observation from a driver's batch to a recorded one, Record
-// taking no time.
+// BenchmarkQueue is the way of an observation from a driver's batch to a recorded one,
+// Record taking no time.
 func BenchmarkQueue(b *testing.B) {
 	for _, size := range []int{1, 64} {
 		b.Run("batches of "+strconv.Itoa(size), func(b *testing.B) {

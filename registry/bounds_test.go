@@ -51,7 +51,8 @@ func TestBatchesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// TestQueueIsBoundedInBytes holds the bound for what is queued and in the recorder's hands.
+// TestQueueIsBoundedInBytes holds the bound for what is queued and in the recorder's
+// hands.
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	const limit, size = 1 << 20, 8 << 10
 	q := newQueue(newPool(), &budget{limit: 1 << 40}, limit)
@@ -86,8 +87,9 @@ func newPool() *chunkPool {
 	return p
 }
 
-// TestTotalIsBounded holds that the queues of all connections together keep to TotalBytes, that
-// what finds no room is declared, and that idle connections hold nothing of it.
+// TestTotalIsBounded holds that the queues of all connections together keep to
+// TotalBytes, that what finds no room is declared, and that idle connections hold nothing
+// of it.
 func TestTotalIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const connections, total = 20, 1 << 20
@@ -137,10 +139,10 @@ func TestTotalIsBounded(t *testing.T) {
 	})
 }
 
-// TestQueueModel plays random schedules of everything that a queue can meet, and holds: what
-// comes out is what went in, in order; each loss is declared with its count in its place,
-// before anything that was let in after it; a gap of hold stands before what was pushed after it; positions
-// stand where they were pushed; the memory adds up.
+// TestQueueModel plays random schedules of everything that a queue can meet, and holds:
+// what comes out is what went in, in order; each loss is declared with its count in its
+// place, before anything that was let in after it; a gap of hold stands before what was
+// pushed after it; positions stand where they were pushed; the memory adds up.
 func TestQueueModel(t *testing.T) {
 	for seed := range uint64(3000) {
 		m := newQueueModel(seed)

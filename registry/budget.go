@@ -2,8 +2,8 @@ package registry
 
 import "sync/atomic"
 
-// grant is how much a queue takes from the budget at a time, in bytes: a chunk and what its
-// observations point to.
+// grant is how much a queue takes from the budget at a time, in bytes: a chunk and what
+// its observations point to.
 const grant = 16 << 10
 
 // budget is the memory that the queues of all connections share. A queue takes from it in

@@ -14,8 +14,8 @@ const (
 	chunkBytes = 256 << 10
 )
 
-// chunk is a piece of a queue. Chunks come from a pool that all queues share, so that a queue
-// that is empty owns none.
+// chunk is a piece of a queue. Chunks come from a pool that all queues share, so that a
+// queue that is empty owns none.
 type chunk struct {
 	next *chunk
 	n    int

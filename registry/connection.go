@@ -13,9 +13,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// connection watches one hypervisor. Two goroutines serve it, both started and waited for by
-// run: the supervisor opens sessions and keeps their filters in force, the recorder empties
-// the queue. The driver has its own, which calls queue.push.
+// connection watches one hypervisor. Two goroutines serve it, both started and waited for
+// by run: the supervisor opens sessions and keeps their filters in force, the recorder
+// empties the queue. The driver has its own, which calls queue.push.
 type connection struct {
 	name     string
 	driver   drivers.Driver
@@ -98,7 +98,8 @@ func (c *connection) supervise(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		default:
-			// A host that is down for days gives the same error every minute: it is logged once.
+			// A host that is down for days gives the same error every minute: it is
+			// logged once.
 			level := slog.LevelWarn
 			class := retry.Class(err)
 			if class == lastFailure {
@@ -117,8 +118,8 @@ func (c *connection) supervise(ctx context.Context) {
 	}
 }
 
-// position returns where the next session is to resume: behind what was queued last, or, for
-// the first session, behind what is durable.
+// position returns where the next session is to resume: behind what was queued last, or,
+// for the first session, behind what is durable.
 func (c *connection) position() schema.Position {
 	if p := c.queue.resume(); p != nil {
 		return p
@@ -141,10 +142,10 @@ func (c *connection) open(ctx context.Context, p schema.Position) (drivers.Sessi
 }
 
 // unobservedSince returns the time since which the connection was not observed when a
-// session was opened; zero if nothing was missed, or nobody watched before. A session that
-// could not resume from a position that an earlier run of the program left has missed what
-// happened since then: since the time up to which the position reaches, where the driver
-// knows it, or at least since this run began.
+// session was opened; zero if nothing was missed, or nobody watched before. A session
+// that could not resume from a position that an earlier run of the program left has
+// missed what happened since then: since the time up to which the position reaches, where
+// the driver knows it, or at least since this run began.
 func unobservedSince(s drivers.Session, p schema.Position, lostAt, began time.Time) time.Time {
 	switch {
 	case s.Resumed():
@@ -159,8 +160,8 @@ func unobservedSince(s drivers.Session, p schema.Position, lostAt, began time.Ti
 }
 
 // serve watches one session until it is lost or ctx ends, closes it, and returns the time
-// since which the connection is not observed. unobserved is that time before this session;
-// zero if there is no gap to declare.
+// since which the connection is not observed. unobserved is that time before this
+// session; zero if there is no gap to declare.
 func (c *connection) serve(ctx context.Context, s drivers.Session, unobserved time.Time) time.Time {
 	c.update(func(s *status) { s.opens++ })
 	opened := time.Now().UTC()
@@ -183,7 +184,8 @@ func (c *connection) serve(ctx context.Context, s drivers.Session, unobserved ti
 		err = c.watch(ctx, w)
 		since = c.lostSince(w, began)
 	}
-	// Close waits: after it nothing is delivered. Its error changes nothing, the session is over.
+	// Close waits: after it nothing is delivered. Its error changes nothing, the session
+	// is over.
 	_ = s.Close()
 	c.queue.release(time.Now().UTC())
 	c.update(func(s *status) { s.up, s.filters, s.refused = false, 0, 0 })
@@ -218,9 +220,10 @@ func lossOf(s drivers.Session) error {
 	return errors.New("the driver closed the session")
 }
 
-// lostSince returns the time since which a session that is over may have missed something,
-// where it was watched since began: the end of what the driver is sure of, but no earlier
-// than began and no later than now. A filter that is missing is not observed since longer.
+// lostSince returns the time since which a session that is over may have missed
+// something, where it was watched since began: the end of what the driver is sure of, but
+// no earlier than began and no later than now. A filter that is missing is not observed
+// since longer.
 func (c *connection) lostSince(w *watcher, began time.Time) time.Time {
 	if !w.since.IsZero() {
 		return w.since

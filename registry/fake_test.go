@@ -267,7 +267,8 @@ func (j *journal) all() []schema.Matched {
 	return slices.Clone(j.records)
 }
 
-// lines names what was recorded: the detail of an event, the reason of a gap with its loss.
+// lines names what was recorded: the detail of an event, the reason of a gap with its
+// loss.
 func (j *journal) lines() []string {
 	lines := []string{}
 	for _, m := range j.all() {
@@ -296,8 +297,8 @@ type watching struct {
 	ended   chan error
 }
 
-// watch starts a registry with one connection per host, named by it. It must be called in a
-// bubble; stop must be called at its end.
+// watch starts a registry with one connection per host, named by it. It must be called in
+// a bubble; stop must be called at its end.
 func watch(t *testing.T, opts Options, hosts ...*host) *watching {
 	t.Helper()
 	w := &watching{t: t, journal: &journal{}, ended: make(chan error, 1)}

@@ -48,9 +48,9 @@ func (r *refusals) replaceable(general drivers.Filter) bool {
 	return ok && r.has(general)
 }
 
-// wanted returns the filters that a connection must have in force: for each kind either that
-// of every domain, if any registration wants them all, or that of each domain that is named.
-// Filters that the hypervisor has refused are left out.
+// wanted returns the filters that a connection must have in force: for each kind either
+// that of every domain, if any registration wants them all, or that of each domain that
+// is named. Filters that the hypervisor has refused are left out.
 func wanted(list []*entry, connection string, refused *refusals) []drivers.Filter {
 	var want []drivers.Filter
 	seen := map[drivers.Filter]struct{}{}

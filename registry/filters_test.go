@@ -48,8 +48,8 @@ func TestOneFilterPerKindAndDomain(t *testing.T) {
 	})
 }
 
-// TestNamedDomainsWhereAllAreRefused holds that a hypervisor that registered single domains and
-// refuses every domain is asked for the domains that are named.
+// TestNamedDomainsWhereAllAreRefused holds that a hypervisor that registered single
+// domains and refuses every domain is asked for the domains that are named.
 func TestNamedDomainsWhereAllAreRefused(t *testing.T) {
 	list := benchList(t,
 		lifecycle(),

@@ -17,7 +17,8 @@ func gap(connection *schema.Connection, reason schema.GapReason, since time.Time
 	}
 }
 
-// end sets the end of a gap, which is not before its start: the clock may have been set back.
+// end sets the end of a gap, which is not before its start: the clock may have been set
+// back.
 func end(gap *schema.Observation, until time.Time) {
 	if until.Before(gap.UnobservedSince) {
 		until = gap.UnobservedSince
@@ -25,10 +26,10 @@ func end(gap *schema.Observation, until time.Time) {
 	gap.Received, gap.Gap.Until = until, until
 }
 
-// hold queues the gap of a connection that was not observed since a time, and keeps it and
-// what follows from being taken until release, when the gap's end is known. A gap that
-// directly follows another (the session was lost again) prolongs it, so that their number is
-// bounded by the number of observations.
+// hold queues the gap of a connection that was not observed since a time, and keeps it
+// and what follows from being taken until release, when the gap's end is known. A gap
+// that directly follows another (the session was lost again) prolongs it, so that their
+// number is bounded by the number of observations.
 func (q *queue) hold(connection *schema.Connection, since time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

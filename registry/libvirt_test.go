@@ -126,8 +126,8 @@ func register(t *testing.T, r *registry.Registry, reg registry.Registration) reg
 	return id
 }
 
-// onWire waits until the daemon has exactly one session with so many callbacks, of
-// which those with a filter name the domains given.
+// onWire waits until the daemon has exactly one session with so many callbacks, of which
+// those with a filter name the domains given.
 func onWire(t *testing.T, server *libvirttest.Server, callbacks int, filters ...schema.UUID) {
 	t.Helper()
 	eventually(t, func() error {
@@ -174,7 +174,7 @@ func TestLibvirtWireCallbacks(t *testing.T) {
 		}
 	}
 	onWire(t, server, 1, uuidA)
-	// A daemon that has started anew gets the same.
+	// A daemon that was restarted gets the same.
 	server.Cut()
 	onWire(t, server, 1, uuidA)
 	eventually(t, func() error { return recorded(j, 2) })
@@ -194,8 +194,8 @@ func recorded(j *journal, n int) error {
 	return nil
 }
 
-// TestLibvirtChangeOver changes registrations back and forth while events flow, without loss, duplicates
-// or disorder.
+// TestLibvirtChangeOver changes registrations back and forth while events flow, without
+// loss, duplicates or disorder.
 func TestLibvirtChangeOver(t *testing.T) {
 	server := newServer(t, libvirttest.Options{Empty: true})
 	domains := []*libvirttest.Domain{define(t, server, "a", uuidA), define(t, server, "b", uuidB)}
@@ -277,7 +277,8 @@ func TestLibvirtRefusedKind(t *testing.T) {
 	})
 }
 
-// TestLibvirtThousandConnections measures an idle bridge, the in-process hypervisor's side included.
+// TestLibvirtThousandConnections measures an idle bridge, the in-process hypervisor's
+// side included.
 func TestLibvirtThousandConnections(t *testing.T) {
 	const connections, limit = 1000, 48 << 10
 	server := newServer(t, libvirttest.Options{})
@@ -319,8 +320,8 @@ func TestLibvirtThousandConnections(t *testing.T) {
 	}
 }
 
-// memory returns what is in use. It collects twice, since a pool lets go of what it holds at the second
-// collection.
+// memory returns what is in use. It collects twice, since a pool lets go of what it holds
+// at the second collection.
 func memory() runtime.MemStats {
 	runtime.GC()
 	runtime.GC()

@@ -17,8 +17,9 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// TestLibvirtdChangeOver changes from callbacks of domains to one of all and back while a real libvirtd
-// sends events. It holds the assumption that duplicates of an event follow each other directly.
+// TestLibvirtdChangeOver changes from callbacks of domains to one of all and back while a
+// real libvirtd sends events. It holds the assumption that duplicates of an event follow
+// each other directly.
 func TestLibvirtdChangeOver(t *testing.T) {
 	daemon := lab.Libvirtd(t, lab.Options{})
 	daemon.Hold(t, lab.Test)

@@ -42,8 +42,8 @@ func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, 
 var soon = registry.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}
 
 // TestLibvirtRegistrationFailsForAMoment holds that a daemon that fails to register for a
-// moment is asked again in the same session, that the connection is not up meanwhile, and that
-// the time is declared.
+// moment is asked again in the same session, that the connection is not up meanwhile, and
+// that the time is declared.
 func TestLibvirtRegistrationFailsForAMoment(t *testing.T) {
 	server := newServer(t, libvirttest.Options{})
 	server.ErrorFor(wire.ProcDomainEventRegisterAny, wire.CodeSystemError, "cannot allocate memory")
@@ -88,8 +88,8 @@ func TestLibvirtRegistrationFailsForAMoment(t *testing.T) {
 	}
 }
 
-// TestLibvirtLostWhileRegistering holds that a session that is lost while it registers is not
-// taken for a hypervisor that refuses, nor for one that is watched.
+// TestLibvirtLostWhileRegistering holds that a session that is lost while it registers is
+// not taken for a hypervisor that refuses, nor for one that is watched.
 func TestLibvirtLostWhileRegistering(t *testing.T) {
 	server := newServer(t, libvirttest.Options{})
 	server.DelayReplies(time.Millisecond, wire.ProcDomainEventRegisterAny)
@@ -155,7 +155,7 @@ func (n *stalling) dial(server *libvirttest.Server) (net.Conn, error) {
 		_ = up.Close()
 	}()
 	go func() {
-		defer far.Close()
+		defer func() { _ = far.Close() }()
 		buf := make([]byte, 64<<10)
 		for {
 			count, err := up.Read(buf)
@@ -195,8 +195,8 @@ func (n *stalling) breakLate() {
 	_ = n.up.Close()
 }
 
-// TestLibvirtGapCoversWhatAStalledNetworkLost holds that bytes that come late do not shorten the
-// gap: an event that was sent after them, and lost, is inside.
+// TestLibvirtGapCoversWhatAStalledNetworkLost holds that bytes that come late do not
+// shorten the gap: an event that was sent after them, and lost, is inside.
 func TestLibvirtGapCoversWhatAStalledNetworkLost(t *testing.T) {
 	server := newServer(t, libvirttest.Options{Empty: true})
 	web := define(t, server, "web", schema.UUID{9})
@@ -266,8 +266,8 @@ func TestLibvirtDeregistrationDenied(t *testing.T) {
 	}
 }
 
-// TestLibvirtLongTextsAreCut holds that neither a daemon's error nor its host name fills the log
-// or the journal.
+// TestLibvirtLongTextsAreCut holds that neither a daemon's error nor its host name fills
+// the log or the journal.
 func TestLibvirtLongTextsAreCut(t *testing.T) {
 	const long = 1 << 20
 	server := newServer(t, libvirttest.Options{Hostname: strings.Repeat("h", long)})

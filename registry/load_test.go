@@ -23,9 +23,10 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// TestRegistrationsChangeUnderLoad changes registrations from many goroutines and inside callbacks while
-// events flow and sessions are cut. What a registration that lives throughout sees must be whole and in order; every Release must
-// come exactly once and after the last call.
+// TestRegistrationsChangeUnderLoad changes registrations from many goroutines and inside
+// callbacks while events flow and sessions are cut. What a registration that lives
+// throughout sees must be whole and in order; every Release must come exactly once and
+// after the last call.
 func TestRegistrationsChangeUnderLoad(t *testing.T) {
 	hosts := []*host{{name: "kvm01"}, {name: "kvm02"}}
 	var recorded sync.Map // host → *atomic.Int32, the last detail
@@ -209,8 +210,8 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	runtime.KeepAlive(hosts)
 }
 
-// memory returns what is in use. It collects twice, since a pool lets go of what it holds at the second
-// collection.
+// memory returns what is in use. It collects twice, since a pool lets go of what it holds
+// at the second collection.
 func memory() runtime.MemStats {
 	runtime.GC()
 	runtime.GC()

@@ -2,7 +2,8 @@ package registry
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// collector exports [Registry.Stats]: the figures of one connection in one scrape are of one moment.
+// collector exports [Registry.Stats]: the figures of one connection in one scrape are of
+// one moment.
 type collector struct{ registry *Registry }
 
 var _ prometheus.Collector = (*collector)(nil)

@@ -14,10 +14,11 @@ import (
 // nothing and exports no metrics.
 type Options struct {
 	// Record makes a batch durable: it blocks until it is, and returns nil only then. The
-	// registry calls it from one goroutine per connection, with observations and listings of
-	// that connection in the order of the source, and calls it again with the same batch
-	// after an error, for as long as it takes. A batch may consist of a position only. The
-	// slices are valid during the call. After ctx ends Record must return soon. nil discards.
+	// registry calls it from one goroutine per connection, with observations and listings
+	// of that connection in the order of the source, and calls it again with the same
+	// batch after an error, for as long as it takes. A batch may consist of a position
+	// only. The slices are valid during the call. After ctx ends Record must return soon.
+	// nil discards.
 	Record func(ctx context.Context, batch schema.MatchedBatch) error
 	// Position returns the last durable position of a connection, behind which its first
 	// session resumes; nil for none. nil is none.
@@ -28,24 +29,25 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Backoff bounds the wait between two attempts to open a session.
 	Backoff Backoff
-	// QueueBytes is how many bytes of observations of one connection may wait to be recorded,
-	// by default [DefaultQueueBytes]. TotalBytes is the same for all connections together, by
-	// default [DefaultTotalBytes]. Newer observations are lost, counted and declared.
+	// QueueBytes is how many bytes of observations of one connection may wait to be
+	// recorded, by default [DefaultQueueBytes]. TotalBytes is the same for all
+	// connections together, by default [DefaultTotalBytes]. Newer observations are lost,
+	// counted and declared.
 	QueueBytes, TotalBytes int
 	// CallTimeout bounds each call to a driver that waits for the hypervisor: Open, and
 	// Watch, which has a thousandth of it in addition for each filter. By default
 	// [DefaultCallTimeout].
 	CallTimeout time.Duration
-	// DrainTimeout is how long Run goes on recording after its context ended, by
-	// default [DefaultDrainTimeout]. What is queued then is lost, counted and logged.
+	// DrainTimeout is how long Run goes on recording after its context ended, by default
+	// [DefaultDrainTimeout]. What is queued then is lost, counted and logged.
 	DrainTimeout time.Duration
 }
 
-// Backoff is the bounds of an exponential back-off with full jitter: the nth wait is random
-// between 0 and min(Max, Min × 2ⁿ).
+// Backoff is the bounds of an exponential back-off with full jitter: the nth wait is
+// random between 0 and min(Max, Min × 2ⁿ).
 type Backoff struct {
-	// Min is by default 1 s, Max 60 s. A session that lived for Max starts the
-	// back-off afresh.
+	// Min is by default 1 s, Max 60 s. A session that lived for Max starts the back-off
+	// afresh.
 	Min, Max time.Duration
 }
 

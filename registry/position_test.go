@@ -24,9 +24,9 @@ func (w *watching) positions() []string {
 	return append([]string{}, w.journal.positions...)
 }
 
-// TestPositionsBecomeDurableWithWhatIsBeforeThem holds that a position is in the batch that has
-// the last observation before it, and that one without observations becomes durable by itself,
-// at most once a second.
+// TestPositionsBecomeDurableWithWhatIsBeforeThem holds that a position is in the batch
+// that has the last observation before it, and that one without observations becomes
+// durable by itself, at most once a second.
 func TestPositionsBecomeDurableWithWhatIsBeforeThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
@@ -107,8 +107,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestBatchesEndAtPositions holds that what is recorded at once ends behind a position, so that
-// a crash between two batches repeats nothing.
+// TestBatchesEndAtPositions holds that what is recorded at once ends behind a position,
+// so that a crash between two batches repeats nothing.
 func TestBatchesEndAtPositions(t *testing.T) {
 	q := testQueue(1 << 20)
 	next := int32(0)
@@ -144,8 +144,8 @@ func TestBatchesEndAtPositions(t *testing.T) {
 	}
 }
 
-// TestListingKeepsItsPlace holds that a listing travels between the observations, with the
-// routes of the registrations.
+// TestListingKeepsItsPlace holds that a listing travels between the observations, with
+// the routes of the registrations.
 func TestListingKeepsItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}

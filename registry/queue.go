@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// batchLength and batchBytes bound what is recorded by one call. One observation that is
-	// larger is recorded alone.
+	// batchLength and batchBytes bound what is recorded by one call. One observation that
+	// is larger is recorded alone.
 	batchLength = 1024
 	batchBytes  = 1 << 20
 	// sealLength is after how many observations a position ends a chunk.
@@ -25,10 +25,10 @@ const (
 //
 // Positions and listings stand between the observations, in their places.
 //
-// push never blocks. An observation that finds no room, in the queue's own bound or in the
-// budget of all queues, is lost: counted at once, and declared by a gap that is queued in its
-// place. The gap grows with each observation that is lost behind it, until something else is
-// queued or the recorder takes it.
+// push never blocks. An observation that finds no room, in the queue's own bound or in
+// the budget of all queues, is lost: counted at once, and declared by a gap that is
+// queued in its place. The gap grows with each observation that is lost behind it, until
+// something else is queued or the recorder takes it.
 type queue struct {
 	pool   *chunkPool
 	budget *budget
@@ -40,8 +40,8 @@ type queue struct {
 	// mu guards what follows. It is a leaf: no other lock is taken while it is held.
 	mu         sync.Mutex
 	head, tail *chunk
-	// held is the first chunk that must not be taken yet, and declared the gap at its start,
-	// whose end is not known yet.
+	// held is the first chunk that must not be taken yet, and declared the gap at its
+	// start, whose end is not known yet.
 	held     *chunk
 	declared *schema.Observation
 	// overrun is the gap at the end that still grows; nil for none.
@@ -64,7 +64,8 @@ type tally struct {
 	received, recorded, observed, unmatched, lost uint64
 	// taken is how many of those queued the recorder has in hand.
 	taken uint64
-	// gaps counts the gaps recorded, listings the listings, listingsLost those that found no room.
+	// gaps counts the gaps recorded, listings the listings, listingsLost those that found
+	// no room.
 	gaps, listings, listingsLost uint64
 }
 
@@ -131,8 +132,8 @@ func (q *queue) pushRun(observations []schema.Observation) int {
 	return n
 }
 
-// reserve takes room for some bytes. An observation that is larger than the whole queue is
-// let in while the queue is empty.
+// reserve takes room for some bytes. An observation that is larger than the whole queue
+// is let in while the queue is empty.
 func (q *queue) reserve(size int) bool {
 	after := q.bytes + size
 	if after > q.limit && q.bytes > 0 {
@@ -312,7 +313,8 @@ func (q *queue) drained() bool {
 	return q.closed && q.head == nil
 }
 
-// abandon counts what is still queued or taken as lost, lets go of it, and returns its number.
+// abandon counts what is still queued or taken as lost, lets go of it, and returns its
+// number.
 func (q *queue) abandon() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()

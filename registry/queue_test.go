@@ -19,8 +19,8 @@ import (
 // fakeSize is the size of an observation of a host, numberedSize that of numbered's.
 const fakeSize, numberedSize = 193, 192
 
-// testQueue returns a queue with room for so many observations of numbered, and a budget of
-// its own that does not bound it.
+// testQueue returns a queue with room for so many observations of numbered, and a budget
+// of its own that does not bound it.
 func testQueue(bound int) *queue {
 	return newQueue(newPool(), &budget{limit: 1 << 40}, bound*numberedSize)
 }
@@ -149,8 +149,9 @@ func TestQueueHoldsWhatFollowsAGap(t *testing.T) {
 	}
 }
 
-// TestQueueKeepsItsSum pushes, takes, holds and releases at random from two goroutines, and checks
-// the sum all the while, and that gaps say exactly what is missing, where it is missing.
+// TestQueueKeepsItsSum pushes, takes, holds and releases at random from two goroutines,
+// and checks the sum all the while, and that gaps say exactly what is missing, where it
+// is missing.
 func TestQueueKeepsItsSum(t *testing.T) {
 	const bound, total = 200, 100000
 	q := testQueue(bound)

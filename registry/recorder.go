@@ -8,8 +8,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// minRecordWait and maxRecordWait bound the wait before a batch that was not recorded is tried
-// again.
+// minRecordWait and maxRecordWait bound the wait before a batch that was not recorded is
+// tried again.
 const (
 	minRecordWait = 20 * time.Millisecond
 	maxRecordWait = 2 * time.Second
@@ -18,8 +18,8 @@ const (
 // positionDelay is how long a position waits for observations to become durable with.
 const positionDelay = time.Second
 
-// recorder moves one connection's observations from its queue to Options.Record and then to
-// the callbacks, in order. It has one goroutine.
+// recorder moves one connection's observations from its queue to Options.Record and then
+// to the callbacks, in order. It has one goroutine.
 type recorder struct {
 	registry *Registry
 	name     string
@@ -93,8 +93,8 @@ func (c *recorder) recordPosition(ctx context.Context) bool {
 	return c.record(ctx, nil)
 }
 
-// process matches, records and dispatches one batch. It reports false if ctx ended before the
-// batch was durable; its observations are then still counted as queued.
+// process matches, records and dispatches one batch. It reports false if ctx ended before
+// the batch was durable; its observations are then still counted as queued.
 func (c *recorder) process(ctx context.Context, taken *chunk) bool {
 	s := c.registry.scratch.Get().(*scratch) //nolint:errcheck // the pool holds nothing else
 	defer func() {
@@ -178,8 +178,8 @@ func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
 	}
 }
 
-// record calls Options.Record until it succeeds or ctx ends. The position that waits becomes
-// durable with the batch.
+// record calls Options.Record until it succeeds or ctx ends. The position that waits
+// becomes durable with the batch.
 func (c *recorder) record(ctx context.Context, matched []schema.Matched) bool {
 	batch := schema.MatchedBatch{Connection: c.name, Matched: matched, Position: c.position}
 	err := c.registry.opts.Record(ctx, batch)
@@ -209,8 +209,8 @@ func (c *recorder) recordAgain(ctx context.Context, batch schema.MatchedBatch, e
 	return true
 }
 
-// dispatch calls the callbacks of one observation, in order of their IDs. Every one of them is
-// kept from being released until the last has returned.
+// dispatch calls the callbacks of one observation, in order of their IDs. Every one of
+// them is kept from being released until the last has returned.
 func (s *scratch) dispatch(c *call) {
 	s.held = s.held[:0]
 	for _, e := range c.target.callbacks {

@@ -14,36 +14,36 @@ import (
 // ID names a registration. IDs start at 0, rise, and are never used again.
 type ID int64
 
-// Registration is what a user wants to hear of.
+// Registration says which events a user wants, and where they go.
 type Registration struct {
-	// Connections are name patterns in [path.Match]'s grammar, of which one must
-	// match; none means every connection, those added later included.
+	// Connections are name patterns in [path.Match]'s grammar, of which one must match;
+	// none means every connection, those added later included.
 	Connections []string
 	// Domain limits it to one domain, by UUID, which need not exist; nil means all.
 	Domain *schema.UUID
-	// Kinds are the kinds wanted; at least one. Gaps ([schema.KindGap]) are not asked for:
-	// every registration gets those of its connections.
+	// Kinds are the kinds wanted; at least one. Gaps ([schema.KindGap]) are not asked
+	// for: every registration gets those of its connections.
 	Kinds []schema.Kind
-	// Sinks are the names of the sinks that matching observations go to. nil
-	// means every sink; empty but not nil means none, which needs a Callback.
-	// Where several registrations match, an observation goes once to each sink of their union.
+	// Sinks are the names of the sinks that matching observations go to. nil means every
+	// sink; empty but not nil means none, which needs a Callback. Where several
+	// registrations match, an observation goes once to each sink of their union.
 	Sinks []string
-	// Callback, if not nil, is called with every matching observation once it is durable, and
-	// with every gap of the matching connections.
+	// Callback, if not nil, is called with every matching observation once it is durable,
+	// and with every gap of the matching connections.
 	Callback Observer
-	// Release, if not nil, is called exactly once, after the registration is
-	// gone and the last call of Callback has returned; see [Registry.DeregisterAny].
+	// Release, if not nil, is called exactly once, after the registration is gone and the
+	// last call of Callback has returned; see [Registry.DeregisterAny].
 	Release func()
 }
 
-// Observer is called with observations. Two observers are the same if they are equal as interface
-// values; those whose dynamic values cannot be compared, such as an [ObserverFunc],
-// are all different (a pointer to one can be compared).
+// Observer is called with observations. Two observers are the same if they are equal as
+// interface values; those whose dynamic values cannot be compared, such as an
+// [ObserverFunc], are all different (a pointer to one can be compared).
 type Observer interface {
 	// Observe is called from a goroutine of the connection's, one connection's
 	// observations one at a time and in the order of the wire, those of several
-	// connections at the same time. It holds up the recording of its connection and must not block
-	// for long; above all it must not wait for [Registry.Run] to end. It may
+	// connections at the same time. It holds up the recording of its connection and must
+	// not block for long; above all it must not wait for [Registry.Run] to end. It may
 	// call RegisterAny and DeregisterAny.
 	Observe(o schema.Observation)
 }
@@ -96,8 +96,9 @@ func (reg *Registration) validate() error {
 type entry struct {
 	Registration
 	id ID
-	// refs is 1 for being registered, and 1 for each dispatch loop that may
-	// still call Callback. Who takes it to 0 calls Release: nobody else can, since 0 never rises again.
+	// refs is 1 for being registered, and 1 for each dispatch loop that may still call
+	// Callback. Who takes it to 0 calls Release: nobody else can, since 0 never rises
+	// again.
 	refs atomic.Int64
 	// gone is set by DeregisterAny; it is looked at before each call of Callback.
 	gone atomic.Bool
@@ -149,7 +150,8 @@ func sameObserver(a, b Observer) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
-// acquire keeps Release from being called until release; it fails if Release may have been called.
+// acquire keeps Release from being called until release; it fails if Release may have
+// been called.
 func (e *entry) acquire() bool {
 	for {
 		n := e.refs.Load()

@@ -14,8 +14,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Registry holds registrations and the live set of connections. Its methods may
-// be called at any time, from any goroutine, also inside a callback.
+// Registry holds registrations and the live set of connections. Its methods may be called
+// at any time, from any goroutine, also inside a callback.
 type Registry struct {
 	opts    Options
 	pool    chunkPool
@@ -25,9 +25,8 @@ type Registry struct {
 	// metricsErr is why the metrics were refused; Run returns it.
 	metricsErr error
 
-	// list is every registration, in order of ID. The slice is never changed: a
-	// new one is stored, under mu. Whoever has derived something from it
-	// sees by its address that it is stale.
+	// list is every registration, in order of ID. The slice is never changed: a new one
+	// is stored, under mu. What was derived from it is stale when the address is another.
 	list atomic.Pointer[[]*entry]
 
 	// mu guards what follows. No other lock is taken while it is held.
@@ -66,8 +65,9 @@ type Connection struct {
 
 var connectionName = regexp.MustCompile(`^[a-z0-9-]+$`)
 
-// AddConnection adds a connection, and starts watching it if Run runs. It does not wait for
-// the hypervisor. It fails for a name that is not [a-z0-9-]+ or is taken, and after Run.
+// AddConnection adds a connection, and starts watching it if Run runs. It does not wait
+// for the hypervisor. It fails for a name that is not [a-z0-9-]+ or is taken, and after
+// Run.
 func (r *Registry) AddConnection(add Connection) error {
 	switch {
 	case !connectionName.MatchString(add.Name):
@@ -91,13 +91,13 @@ func (r *Registry) AddConnection(add Connection) error {
 	return nil
 }
 
-// RegisterAny adds a registration and returns its ID. It does not wait for any hypervisor: sessions
-// that are open ask theirs for what is new, in the background, and later ones
-// ask for it when they open. It takes effect with the next batch that a connection's
-// recorder takes up; observations that were taken up before are not seen.
+// RegisterAny adds a registration and returns its ID. It does not wait for any
+// hypervisor: sessions that are open ask theirs for what is new, in the background, and
+// later ones ask for it when they open. It takes effect with the next batch that a
+// connection's recorder takes up; observations that were taken up before are not seen.
 //
-// It fails for a registration that makes no sense, and with [ErrTracked]; then
-// Release is not called.
+// It fails for a registration that makes no sense, and with [ErrTracked]; then Release is
+// not called.
 func (r *Registry) RegisterAny(reg Registration) (ID, error) {
 	if err := reg.validate(); err != nil {
 		return -1, fmt.Errorf("register: %w", err)
@@ -118,13 +118,14 @@ func (r *Registry) RegisterAny(reg Registration) (ID, error) {
 	return e.id, nil
 }
 
-// DeregisterAny ends a registration: observations that are queued are not seen by it, nor is
-// the one that is being dispatched, unless the callback is called already; then Release follows the
-// call. Sessions that are open stop asking their hypervisor for what nobody wants, in the background.
+// DeregisterAny ends a registration: observations that are queued are not seen by it, nor
+// is the one that is being dispatched, unless the callback is called already; then
+// Release follows the call. Sessions that are open stop asking their hypervisor for what
+// nobody wants, in the background.
 //
-// Release is called before DeregisterAny returns, unless a connection is just
-// calling callbacks for an observation that the registration matches (so in
-// particular inside a callback): then that connection calls it when it has called them.
+// Release is called before DeregisterAny returns, unless a connection is just calling
+// callbacks for an observation that the registration matches (so in particular inside a
+// callback): then that connection calls it when it has called them.
 //
 // It fails with [ErrNotRegistered] for an ID that was never given or is gone.
 func (r *Registry) DeregisterAny(id ID) error {
@@ -152,8 +153,8 @@ func (r *Registry) remove(id ID) (*entry, error) {
 	return e, nil
 }
 
-// SendsTo reports whether any events about that domain on that connection would go to the sink of that name, as the
-// registrations are now.
+// SendsTo reports whether any events about that domain on that connection would go to the
+// sink of that name, as the registrations are now.
 func (r *Registry) SendsTo(sink, connection string, domain schema.UUID) bool {
 	ofDomains := func(k schema.Kind) bool { return k.Family() == schema.FamilyDomain }
 	for _, e := range *r.list.Load() {
@@ -165,8 +166,8 @@ func (r *Registry) SendsTo(sink, connection string, domain schema.UUID) bool {
 	return false
 }
 
-// notify tells the connections that e selects that their wire registrations may have to
-// follow. It needs mu.
+// notify tells the connections that e selects that what they want may have changed. The
+// caller holds mu.
 func (r *Registry) notify(e *entry) {
 	for name, c := range r.connections {
 		if e.selects(name) {
@@ -176,9 +177,9 @@ func (r *Registry) notify(e *entry) {
 }
 
 // Run watches every connection until ctx ends. Then it closes the sessions, goes on
-// recording what is queued for at most [Options.DrainTimeout], counts and logs as lost what is left,
-// waits for every goroutine and returns nil. Callbacks of live registrations are
-// not released by it. It may be called once.
+// recording what is queued for at most [Options.DrainTimeout], counts and logs as lost
+// what is left, waits for every goroutine and returns nil. Callbacks of live
+// registrations are not released by it. It may be called once.
 func (r *Registry) Run(ctx context.Context) error {
 	if r.metricsErr != nil {
 		return r.metricsErr

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Stats is what a connection has done since it was added. All figures are of one moment, in which
+// Stats is what a connection has done since it was added. All figures are of one moment,
+// in which
 //
 //	Received = Recorded + Observed + Unmatched + Queued + Lost
 type Stats struct {
@@ -20,7 +21,8 @@ type Stats struct {
 	Filters int
 	// Refused counts filters that a hypervisor does not have, for each session again.
 	Refused uint64
-	// Backoff is the wait before the next attempt to open a session; 0 if none is waiting.
+	// Backoff is the wait before the next attempt to open a session; 0 if none is
+	// waiting.
 	Backoff time.Duration
 
 	// Received counts what the driver has delivered, each event once.
@@ -38,8 +40,8 @@ type Stats struct {
 	// Lost counts what the queue had no room for, and what was left when Run ended.
 	Lost uint64
 
-	// Gaps counts the gaps recorded, Listings the listings, and ListingsLost those that the
-	// queue had no room for. They are not in Received.
+	// Gaps counts the gaps recorded, Listings the listings, and ListingsLost those that
+	// the queue had no room for. They are not in Received.
 	Gaps, Listings, ListingsLost uint64
 }
 

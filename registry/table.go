@@ -22,7 +22,8 @@ type target struct {
 type table struct {
 	list  *[]*entry
 	kinds map[schema.Kind]kindTable
-	// gap is where the connection's gaps go: to every sink that any of the registrations names.
+	// gap is where the connection's gaps go: to every sink that any of the registrations
+	// names.
 	gap *target
 	// route is [schema.Matched].Route.
 	route func(*schema.Observation) (sinks []string, ok bool)
@@ -71,7 +72,7 @@ func newKindTable(entries []*entry) kindTable {
 	}
 	k.domains = make(map[schema.UUID]*target, len(named))
 	for domain, own := range named {
-		all := append(own, general...)
+		all := slices.Concat(own, general)
 		slices.SortFunc(all, func(a, b *entry) int { return cmp.Compare(a.id, b.id) })
 		k.domains[domain] = newTarget(all)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/virtcast/virtcast/internal/retry"
 )
 
-// trouble is a time in which recording fails, for one connection or many: it begins with the
-// first failure, and ends when the last connection's batch is recorded.
+// trouble is a time in which recording fails, for one connection or many: it begins with
+// the first failure, and ends when the last connection's batch is recorded.
 type trouble struct {
 	episode *retry.Episode
 

@@ -15,8 +15,8 @@ import (
 // observed meanwhile is lost.
 const maxWatchBackoff = 15 * time.Second
 
-// watcher keeps the wanted filters of one session in force. It belongs to the supervisor's
-// goroutine.
+// watcher keeps the wanted filters of one session in force. It belongs to the
+// supervisor's goroutine.
 type watcher struct {
 	session    drivers.Session
 	connection *connection
@@ -53,8 +53,8 @@ func (w *watcher) stop() {
 }
 
 // apply makes the session's filters those that the registrations want. since is the time
-// since which a filter that is missing is not observed. An error means that the session must
-// be closed.
+// since which a filter that is missing is not observed. An error means that the session
+// must be closed.
 func (w *watcher) apply(ctx context.Context, since time.Time) error {
 	var missing []drivers.Missing
 	var want []drivers.Filter
@@ -79,7 +79,8 @@ func (w *watcher) apply(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// watch calls Watch. It has a thousandth of the time of a call in addition for each filter.
+// watch calls Watch. It has a thousandth of the time of a call in addition for each
+// filter.
 func (w *watcher) watch(ctx context.Context, want []drivers.Filter) ([]drivers.Missing, error) {
 	timeout := w.connection.registry.opts.CallTimeout
 	timeout += timeout / 1000 * time.Duration(len(want))
@@ -92,8 +93,8 @@ func (w *watcher) watch(ctx context.Context, want []drivers.Filter) ([]drivers.M
 	return missing, nil
 }
 
-// refuse takes the filters out of missing that are missing for good, and logs them once. again
-// is set if others are wanted in their place.
+// refuse takes the filters out of missing that are missing for good, and logs them once.
+// again is set if others are wanted in their place.
 func (w *watcher) refuse(ctx context.Context, missing []drivers.Missing) (rest []drivers.Missing, again bool) {
 	refused := map[schema.Kind]int{}
 	for _, m := range missing {
@@ -111,8 +112,8 @@ func (w *watcher) refuse(ctx context.Context, missing []drivers.Missing) (rest [
 	return rest, again
 }
 
-// report logs when filters begin to be missing and when all are in force again, declares the
-// time between, and sets the timer of the next attempt.
+// report logs when filters begin to be missing and when all are in force again, declares
+// the time between, and sets the timer of the next attempt.
 func (w *watcher) report(ctx context.Context, missing []drivers.Missing, since time.Time) {
 	log := w.connection.logger
 	if len(missing) == 0 {

@@ -14,9 +14,10 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// TestMissingIsAskedForAgain holds that what the hypervisor failed to register is asked for
-// again in the same session, that the connection is not up until all is in force, that what is
-// in force is recorded meanwhile, and that the time is declared when it is over.
+// TestMissingIsAskedForAgain holds that what the hypervisor failed to register is asked
+// for again in the same session, that the connection is not up until all is in force,
+// that what is in force is recorded meanwhile, and that the time is declared when it is
+// over.
 func TestMissingIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}
@@ -51,8 +52,8 @@ func TestMissingIsAskedForAgain(t *testing.T) {
 	})
 }
 
-// TestSessionLostWhileSomethingIsMissing holds that the next gap begins when it began to be
-// missing.
+// TestSessionLostWhileSomethingIsMissing holds that the next gap begins when it began to
+// be missing.
 func TestSessionLostWhileSomethingIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{name: "kvm01"}

@@ -60,8 +60,8 @@ func testOnce(s *suite) {
 	}
 }
 
-// testChangeOver changes from the filters of two domains to that of all and back while events
-// flow: none may be missing, come twice, or out of order.
+// testChangeOver changes from the filters of two domains to that of all and back while
+// events flow: none may be missing, come twice, or out of order.
 func testChangeOver(s *suite) {
 	t := s.t
 	session, h, done := s.open()

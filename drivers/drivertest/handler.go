@@ -98,8 +98,8 @@ func (h *handler) all() []schema.Observation {
 	return slices.Clone(h.observations)
 }
 
-// listed waits until n listings came, and returns them and how many observations came before
-// each.
+// listed waits until n listings came, and returns them and how many observations came
+// before each.
 func (h *handler) listed(t *testing.T, n int) (listings []*schema.Listing, places []int) {
 	t.Helper()
 	timeout := time.NewTimer(h.patience)

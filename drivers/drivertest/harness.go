@@ -12,22 +12,23 @@ import (
 type Harness struct {
 	// New starts a hypervisor of the test's own, which ends with the test.
 	New func(t *testing.T) Hypervisor
-	// Silence is within what time the driver, as New configures it, promises to notice a dead
-	// peer. Short is welcome.
+	// Silence is within what time the driver, as New configures it, promises to notice a
+	// dead peer. Short is welcome.
 	Silence time.Duration
 	// Patience is how long the suite waits for what should take a moment; 0 is 20 s.
 	Patience time.Duration
 }
 
-// Hypervisor is the other end of a driver. Its methods may be called by several goroutines.
+// Hypervisor is the other end of a driver. Its methods may be called by several
+// goroutines.
 type Hypervisor interface {
 	// Driver returns a driver that opens sessions with this hypervisor.
 	Driver() drivers.Driver
 	// Domains returns two domains that exist.
 	Domains() (a, b schema.Object)
 
-	// Emit sends a lifecycle event with any numbers to every session that watches it. It does
-	// not wait until it is read.
+	// Emit sends a lifecycle event with any numbers to every session that watches it. It
+	// does not wait until it is read.
 	Emit(domain schema.UUID, event, detail int32)
 	// EmitBeforeReply makes every later registration see a lifecycle event before it is
 	// answered.

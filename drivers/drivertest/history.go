@@ -14,11 +14,11 @@ import (
 )
 
 // History is a hypervisor that keeps its events in a file, and the driver that reads them
-// there: the proof that a session can resume. Each line is an event with its number, from 1
-// without a gap. The number of the last event is the position.
+// there: the proof that a session can resume. Each line is an event with its number, from
+// 1 without a gap. The number of the last event is the position.
 //
-// The file may be written by another process than the one that reads it. The zero value of
-// all but Path is ready for use.
+// The file may be written by another process than the one that reads it. The zero value
+// of all but Path is ready for use.
 type History struct {
 	// Path is the file. It need not exist yet.
 	Path string

@@ -40,8 +40,8 @@ func watchHistory(t *testing.T, h *History, p schema.Position) (drivers.Session,
 	return s, got
 }
 
-// TestHistoryResumes holds that a session delivers what follows its position, whole, and that
-// it knows whether something was forgotten there.
+// TestHistoryResumes holds that a session delivers what follows its position, whole, and
+// that it knows whether something was forgotten there.
 func TestHistoryResumes(t *testing.T) {
 	tests := []struct {
 		name     string
@@ -113,7 +113,11 @@ func TestHistoryPositions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if _, err := s.Watch(t.Context(), []drivers.Filter{all}); err != nil {
 		t.Fatal(err)
 	}

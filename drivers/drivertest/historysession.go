@@ -25,7 +25,8 @@ type historySession struct {
 	watched, closing, done chan struct{}
 	once                   struct{ watch, close sync.Once }
 
-	// Open and then run own what follows. rest is the beginning of a line that is not whole yet.
+	// Open and then run own what follows. rest is the beginning of a line that is not
+	// whole yet.
 	file  *os.File
 	lines *bufio.Reader
 	rest  []byte
@@ -59,7 +60,8 @@ func (s *historySession) seek(p schema.Position) error {
 			return err
 		}
 		if e.Number > behind {
-			// The first event behind the position is the next one, or some were forgotten.
+			// The first event behind the position is the next one, or some were
+			// forgotten.
 			s.resumed = e.Number == behind+1
 			s.last = e.Number - 1
 			return nil
@@ -68,8 +70,8 @@ func (s *historySession) seek(p schema.Position) error {
 	}
 }
 
-// next takes the next event off the file. ok is false at the end of the file. An event whose
-// number is beyond a limit is returned once more.
+// next takes the next event off the file. ok is false at the end of the file. An event
+// whose number is beyond a limit is returned once more.
 func (s *historySession) next(limit uint64) (e HistoryEvent, ok bool, err error) {
 	if ahead := s.ahead; ahead != nil {
 		s.ahead = nil
@@ -96,7 +98,7 @@ func (s *historySession) next(limit uint64) (e HistoryEvent, ok bool, err error)
 // run delivers what is behind the position, and then what is appended.
 func (s *historySession) run() {
 	defer close(s.done)
-	defer s.file.Close()
+	defer func() { _ = s.file.Close() }() // it was only read
 	select {
 	case <-s.watched:
 	case <-s.closing:
@@ -106,9 +108,7 @@ func (s *historySession) run() {
 	defer tick.Stop()
 	for {
 		if err := s.deliver(); err != nil {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.err, s.closed = err, true
+			s.lose(err)
 			return
 		}
 		select {
@@ -117,6 +117,13 @@ func (s *historySession) run() {
 			return
 		}
 	}
+}
+
+// lose ends the session with an error.
+func (s *historySession) lose(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.closed = err, true
 }
 
 // deliver delivers what the file has.
@@ -175,7 +182,7 @@ func (s *historySession) Watch(_ context.Context, want []drivers.Filter) (missin
 	s.want = map[drivers.Filter]bool{}
 	for _, f := range want {
 		if f.Kind != schema.KindLifecycle {
-			missing = append(missing, drivers.Missing{Filter: f, Err: errHistoryKind{f.Kind}})
+			missing = append(missing, drivers.Missing{Filter: f, Err: historyKindError{f.Kind}})
 			continue
 		}
 		s.want[f] = true
@@ -214,8 +221,8 @@ func (s *historySession) Close() error {
 
 var errHistoryOver = errors.New("history: the session is over")
 
-// errHistoryKind is the permanent error for a kind that a history does not have.
-type errHistoryKind struct{ kind schema.Kind }
+// historyKindError is the permanent error for a kind that a history does not have.
+type historyKindError struct{ kind schema.Kind }
 
-func (e errHistoryKind) Error() string   { return "a history has no events of kind " + e.kind.String() }
-func (e errHistoryKind) Permanent() bool { return true }
+func (e historyKindError) Error() string   { return "a history has no events of kind " + e.kind.String() }
+func (e historyKindError) Permanent() bool { return true }

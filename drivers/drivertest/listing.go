@@ -27,7 +27,7 @@ func testListing(s *suite) {
 	if first := listings[0]; !first.Complete || first.Connection != session.Connection() || time.Since(first.Received) > s.patience {
 		t.Errorf("the first listing is %+v", first)
 	}
-	// A driver that is told states one by one lists them one by one.
+	// A driver that learns states one by one lists them one by one.
 	listed := map[schema.UUID]schema.ListedDomain{}
 	for _, l := range listings {
 		for _, d := range l.Domains {
@@ -43,8 +43,8 @@ func testListing(s *suite) {
 	}
 }
 
-// testListingInOrder holds that a listing stands between the events that came before it and
-// those that came after it.
+// testListingInOrder holds that a listing stands between the events that came before it
+// and those that came after it.
 func testListingInOrder(s *suite) {
 	t := s.t
 	session, h, done := s.open()

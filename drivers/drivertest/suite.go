@@ -66,7 +66,8 @@ func Run(t *testing.T, harness Harness) {
 				s.patience = defaultPatience
 			}
 			test.run(s)
-			// What is left of the hypervisor's side is the hypervisor's to end; it takes a moment.
+			// What is left of the hypervisor's side is the hypervisor's to end; it takes
+			// a moment.
 			hypervisor.Cut()
 			if err := goleak.Find(before); err != nil {
 				t.Errorf("goroutines are left (7): %v", err)

@@ -27,8 +27,8 @@ func TestSuite(t *testing.T) {
 	Run(t, harness)
 }
 
-// TestFaultsAreFound runs TestSuite once for each fault, in a process of its own, and wants it to fail where
-// it should.
+// TestFaultsAreFound runs TestSuite once for each fault, in a process of its own, and
+// wants it to fail where it should.
 func TestFaultsAreFound(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ fault, test, message string }{

@@ -8,8 +8,8 @@ import (
 )
 
 // callback names a live callback: its id, and above it the family, since the ids of a
-// network's and of a domain's callback may be equal. It is a word, for the map in which each
-// event looks it up.
+// network's and of a domain's callback may be equal. It is a word, for the map in which
+// each event looks it up.
 type callback uint64
 
 func callbackOf(family schema.Family, id int32) callback {
@@ -17,8 +17,6 @@ func callbackOf(family schema.Family, id int32) callback {
 }
 
 func (c callback) id() int32 { return int32(uint32(c)) }
-
-func (c callback) family() schema.Family { return schema.Family(c >> 32) }
 
 // maxFormer bounds the ended callbacks that a session remembers.
 const maxFormer = 1024
@@ -61,8 +59,8 @@ func (s *Session) silenceLocked(ended callback) {
 	s.former[ended] = struct{}{}
 }
 
-// deregisterOrphan ends a callback that nobody waits for any more, so that its filter can be
-// registered again. It takes over the slot of the registration.
+// deregisterOrphan ends a callback that nobody waits for any more, so that its filter can
+// be registered again. It takes over the slot of the registration.
 func (s *Session) deregisterOrphan(orphan callback) error {
 	var args wire.Encoder
 	args.Int32(orphan.id())
@@ -93,8 +91,8 @@ const (
 	ownerPending
 )
 
-// ownerLocked returns what is known of the callback that an event came by. The caller holds
-// mu.
+// ownerLocked returns what is known of the callback that an event came by. The caller
+// holds mu.
 func (s *Session) ownerLocked(source callback, kind schema.Kind) owner {
 	if registered, known := s.callbacks[source]; known && registered == kind {
 		return ownerLive

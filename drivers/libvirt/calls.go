@@ -34,8 +34,8 @@ type reply struct {
 	err     error
 }
 
-// call makes one call and waits for the answer, until ctx ends or the call's time-out. The error
-// wraps a [*RemoteError], ctx's error, context.DeadlineExceeded or [ErrClosed].
+// call makes one call and waits for the answer, until ctx ends or the call's time-out.
+// The error wraps a [*RemoteError], ctx's error, context.DeadlineExceeded or [ErrClosed].
 func (s *Session) call(ctx context.Context, procedure int32, args []byte) ([]byte, error) {
 	return s.do(ctx, &pendingCall{procedure: procedure}, args)
 }
@@ -130,9 +130,9 @@ func (s *Session) abandon(serial uint32, c *pendingCall) (r reply, answered bool
 	return reply{}, false
 }
 
-// onReply settles the call that a reply belongs to, in the order of the wire: what the reply
-// changes (a callback becomes known, or gone) is in force before the next frame is looked at,
-// and what came before it has been observed before the caller goes on.
+// onReply settles the call that a reply belongs to, in the order of the wire: what the
+// reply changes (a callback becomes known, or gone) is in force before the next frame is
+// looked at, and what came before it has been observed before the caller goes on.
 func (s *Session) onReply(h wire.Header, payload []byte) error {
 	s.mu.Lock()
 	c := s.pending[h.Serial]
@@ -170,8 +170,8 @@ func (s *Session) onReply(h wire.Header, payload []byte) error {
 	return nil
 }
 
-// replyOf takes a reply apart. The payload is copied, since the caller uses it
-// while the reader goes on.
+// replyOf takes a reply apart. The payload is copied, since the caller uses it while the
+// reader goes on.
 func replyOf(h wire.Header, payload []byte) reply {
 	switch h.Status {
 	case wire.StatusOK:
@@ -179,6 +179,7 @@ func replyOf(h wire.Header, payload []byte) reply {
 	case wire.StatusError:
 		d := wire.NewDecoder(payload)
 		remote := d.RemoteError()
+		remote.Procedure = h.Procedure
 		if err := d.Err(); err != nil && remote.Code == 0 {
 			return reply{err: fmt.Errorf("the daemon refused and did not say why: %w", err)}
 		}
@@ -188,8 +189,8 @@ func replyOf(h wire.Header, payload []byte) reply {
 	}
 }
 
-// write is the writer: the only one that writes to the connection, and whole frames
-// only. A write that fails, or takes longer than a call may, ends the session.
+// write is the writer: the only one that writes to the connection, and whole frames only.
+// A write that fails, or takes longer than a call may, ends the session.
 func (s *Session) write() {
 	defer close(s.wrote)
 	for {

@@ -17,15 +17,16 @@ const (
 	DefaultKeepaliveCount    = 5
 )
 
-// Config describes one connection. The zero value of a duration or count means its default.
+// Config describes one connection. The zero value of a duration or count means its
+// default.
 type Config struct {
 	// Name is the connection's name in virtcast, for observations and errors.
 	Name string
 	// URI is the name that the daemon is asked to open, without transport and host:
 	// "qemu:///system". Empty lets the daemon choose, which not every daemon does.
 	URI string
-	// Host stands in the source of events if the daemon states no host name of its
-	// own: the host that is dialled.
+	// Host stands in the source of events if the daemon states no host name of its own:
+	// the host that is dialled.
 	Host string
 	// CallTimeout bounds every call, within its context.
 	CallTimeout time.Duration
@@ -69,12 +70,12 @@ func (c Config) withDefaults() Config {
 
 // Options is what the program injects. Only Dial is needed.
 type Options struct {
-	// Dial connects to the daemon, past TLS and its verdict byte where there is one: the next
-	// byte is the RPC's. It ends with ctx. The session closes the connection; a connection
-	// without deadlines (a subprocess's pipes, say) is legal.
+	// Dial connects to the daemon, past TLS and its verdict byte where there is one: the
+	// next byte is the RPC's. It ends with ctx. The session closes the connection; a
+	// connection without deadlines (a subprocess's pipes, say) is legal.
 	Dial func(ctx context.Context) (net.Conn, error)
-	// SASL chooses a mechanism among those that the daemon offers, usually with sasl.Choose. It
-	// is called only if the daemon wants SASL; nil refuses such a daemon.
+	// SASL chooses a mechanism among those that the daemon offers, usually with
+	// sasl.Choose. It is called only if the daemon wants SASL; nil refuses such a daemon.
 	SASL func(offered []string) (sasl.Mechanism, error)
 	// Log takes warnings about frames that were skipped; nil discards them.
 	Log *slog.Logger

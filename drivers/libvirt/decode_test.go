@@ -46,7 +46,8 @@ func (l *loop) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// routed returns a session without a connection, with the callback 1, whose reader the test plays.
+// routed returns a session without a connection, with the callback 1, whose reader the
+// test plays.
 func routed(out func(drivers.Batch)) *Session {
 	s := newSession(nil, Config{Name: "bench"}, Options{}, out)
 	s.callbacks[callbackOf(schema.FamilyDomain, 1)] = schema.KindLifecycle
@@ -54,12 +55,14 @@ func routed(out func(drivers.Batch)) *Session {
 	return s
 }
 
-// BenchmarkDecodeLifecycle measures an event from its frame's payload to the handler: decode, find
-// the callback, batch, hand over. go-libvirt's part is Route, which decodes the payload and looks
-// for the stream of the callback; there is none, so its queue and two channels cost it nothing.
+// BenchmarkDecodeLifecycle measures an event from its frame's payload to the handler:
+// decode, find the callback, batch, hand over. go-libvirt's part is Route, which decodes
+// the payload and looks for the stream of the callback; there is none, so its queue and
+// two channels cost it nothing.
 //
-// "ratio" runs both on the same payloads in turns of a thousand and compares the fastest turn of each,
-// so that what else the machine does matters little. It is theirs over ours: larger is better.
+// "ratio" runs both on the same payloads in turns of a thousand and compares the fastest
+// turn of each, so that what else the machine does matters little. It is theirs over
+// ours: larger is better.
 func BenchmarkDecodeLifecycle(b *testing.B) {
 	const n = 1000
 	stream := lifecycleStream(n)
@@ -150,7 +153,8 @@ func payloadsOf(b *testing.B, stream []byte) [][]byte {
 	}
 }
 
-// TestDecodeAllocations holds that an event of a domain that was seen before costs no allocation.
+// TestDecodeAllocations holds that an event of a domain that was seen before costs no
+// allocation.
 func TestDecodeAllocations(t *testing.T) {
 	s := routed(func(drivers.Batch) {})
 	frame := eventFrame(1, 2)

@@ -8,8 +8,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Driver opens sessions of one connection. It holds nothing between them and may
-// be used by several goroutines.
+// Driver opens sessions of one connection. It holds nothing between them and may be used
+// by several goroutines.
 type Driver struct {
 	config  Config
 	options Options
@@ -17,22 +17,22 @@ type Driver struct {
 
 var _ drivers.Driver = (*Driver)(nil)
 
-// New returns the driver of a connection. It starts nothing. config should have
-// passed Validate; Open reports what it did not.
+// New returns the driver of a connection. It starts nothing. config should have passed
+// Validate; Open reports what it did not.
 func New(config Config, options Options) *Driver {
 	return &Driver{config: config.withDefaults(), options: options}
 }
 
 // Open dials, authenticates, opens the hypervisor read-only and learns who it is. It
-// blocks until then or until ctx ends; ctx does not matter to the session. Any
-// error is an [*Error], and leaves nothing behind.
+// blocks until then or until ctx ends; ctx does not matter to the session. Any error is
+// an [*Error], and leaves nothing behind.
 //
 // libvirt keeps no history, so the position is ignored. The session is a [*Session].
 //
-// out is called by the session's reader: one call at a time, in the order of the wire, with
-// at most 64 observations. It must not block, and must not call the session, whose answers
-// the same goroutine reads. Received is the time at which the bytes that completed the
-// frame were read: frames that came in one read share it.
+// out is called by the session's reader: one call at a time, in the order of the wire,
+// with at most 64 observations. It must not block, and must not call the session, whose
+// answers the same goroutine reads. Received is the time at which the bytes that
+// completed the frame were read: frames that came in one read share it.
 func (d *Driver) Open(ctx context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
 	s, err := d.open(ctx, out)
 	if err != nil {

@@ -37,8 +37,8 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
-// TestDuplicatesAgreeInEverything holds that events that differ in anything they carry are
-// not taken for one.
+// TestDuplicatesAgreeInEverything holds that events that differ in anything they carry
+// are not taken for one.
 func TestDuplicatesAgreeInEverything(t *testing.T) {
 	one := schema.Observation{
 		Kind: 1, Object: schema.Object{UUID: schema.UUID{1}, Name: "d", ID: 1}, Event: 1, Detail: 1,

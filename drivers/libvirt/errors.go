@@ -24,7 +24,8 @@ var (
 	ErrOverflow = errors.New("too many events ahead of the answer to a registration")
 )
 
-// Error says which operation failed on which connection, and what an operator can do about it.
+// Error says which operation failed on which connection, and what an operator can do
+// about it.
 type Error struct {
 	// Op is what was tried: "open", "register lifecycle".
 	Op string
@@ -59,7 +60,8 @@ func code(err error) int32 {
 	return 0
 }
 
-// IsUnsupported reports whether err says that the driver or daemon does not have what was asked for.
+// IsUnsupported reports whether err says that the driver or daemon does not have what was
+// asked for.
 func IsUnsupported(err error) bool {
 	return errors.Is(err, ErrUnsupported) || code(err) == wire.CodeNoSupport
 }
@@ -92,19 +94,24 @@ func wrap(connection, op string, err error) error {
 
 // hint returns what an operator can do about err, or nothing.
 func hint(err error) string {
+	var remote *RemoteError
+	var foreign *wire.ForeignError
+	errors.As(err, &remote)
 	switch code(err) {
 	case wire.CodeAuthFailed, wire.CodeAuthCancelled, wire.CodeAuthUnavailable:
 		return "check the credentials, or the polkit rule for the action org.libvirt.unix.monitor"
 	case wire.CodeAccessDenied:
-		return "the daemon's access control must grant connect:getattr, connect:search_domains and domain:getattr to this user"
+		return wire.PermissionCure(remote.Procedure)
 	case wire.CodeNoConnect:
 		return "check the driver and path of the uri, and that the daemon has that driver"
 	case wire.CodeRPC:
 		return "the daemon may be too old, or wants an authentication that it did not ask for"
 	}
 	switch {
+	case errors.As(err, &foreign):
+		return foreign.Cure()
 	case errors.Is(err, wire.ErrFrameLength):
-		return "what answers there may not be libvirtd, or speaks TLS"
+		return "what answers there may not be libvirtd"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return "the daemon closed the connection: it was stopped, has too many clients, or does not accept this one; its log says which"
 	}

@@ -16,8 +16,8 @@ type eventRow struct {
 	decode func(*eventDecoder, *schema.Observation)
 }
 
-// eventRows has a row for each message that is decoded, by procedure. A kind without a row
-// cannot be registered for, so that no event is asked for and then skipped.
+// eventRows has a row for each message that is decoded, by procedure. A kind without a
+// row cannot be registered for, so that no event is asked for and then skipped.
 var eventRows = map[int32]eventRow{
 	wire.ProcDomainEventLifecycle: {schema.KindLifecycle, (*eventDecoder).lifecycle},
 }
@@ -43,14 +43,14 @@ type eventDecoder struct {
 }
 
 const (
-	// maxNames bounds the names that are kept; one more starts the collection anew.
+	// maxNames bounds the names that are kept; one more empties the collection.
 	maxNames = 4096
 	// maxKeptName is the longest name that is kept, in bytes.
 	maxKeptName = 256
 )
 
-// decode fills in what the message says: the domain and the kind's own fields.
-// Bytes after the last field that is known here are a newer daemon's, and left.
+// decode fills in what the message says: the domain and the kind's own fields. Bytes
+// after the last field that is known here are a newer daemon's, and left.
 func (e *eventDecoder) decode(row eventRow, payload []byte, o *schema.Observation) (callbackID int32, err error) {
 	e.xdr = wire.NewDecoder(payload)
 	callbackID = e.xdr.Int32()
@@ -100,9 +100,9 @@ func (e *eventDecoder) name(b []byte) string {
 	return kept
 }
 
-// cut returns the beginning of a text that is longer than drivers.MaxText, with a mark and a
-// digest of the whole: different texts stay different. libvirt's drivers name files after
-// domains, which keeps names below 256 bytes. Only the protocol allows 4 MiB.
+// cut returns the beginning of a text that is longer than drivers.MaxText, with a mark
+// and a digest of the whole: different texts stay different. libvirt's drivers name files
+// after domains, which keeps names below 256 bytes. Only the protocol allows 4 MiB.
 func cut[T string | []byte](text T) string {
 	digest := sha256.Sum256([]byte(text))
 	mark := "…" + hex.EncodeToString(digest[:8])

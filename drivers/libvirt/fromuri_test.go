@@ -3,8 +3,6 @@ package libvirt_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log"
 	"net"
 	"path/filepath"
 	"testing"
@@ -97,20 +95,4 @@ func TestNewFromURIAdjust(t *testing.T) {
 	if err := r.Run(ctx); err != nil || !dialled {
 		t.Errorf("Run = %v, dialled %t, want the dialler that was put in", err, dialled)
 	}
-}
-
-// A driver from a URI, with a faster keepalive than libvirtd's own.
-func ExampleNewFromURI() {
-	driver, err := libvirt.NewFromURI("kvm01", "qemu+tls://kvm01.example.com/system", func(c *libvirt.Config, _ *libvirt.Options) {
-		c.KeepaliveInterval = time.Second
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	r := registry.New(registry.Options{})
-	if err := r.AddConnection(registry.Connection{Name: "kvm01", Driver: driver}); err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(r.Stats()[0].Connection)
-	// Output: kvm01
 }

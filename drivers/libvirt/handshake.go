@@ -24,8 +24,9 @@ func (s *Session) handshake(ctx context.Context, choose chooser) error {
 	if err := s.authenticate(ctx, choose); err != nil {
 		return err
 	}
-	// The only feature that may be asked for before CONNECT_OPEN. It makes the daemon ping, and so
-	// give up a client that is gone. Whoever refuses it is still pinged by us.
+	// The only feature that may be asked for before CONNECT_OPEN. It makes the daemon
+	// ping, and so give up a client that is gone. A daemon that refuses it is still
+	// pinged by us.
 	if _, err := s.feature(ctx, wire.FeatureKeepalive); err != nil && code(err) == 0 {
 		return fmt.Errorf("ask for keepalive: %w", err)
 	}
@@ -119,8 +120,8 @@ func (s *Session) authenticateSASL(ctx context.Context, choose chooser) error {
 	return sasl.Authenticate(ctx, mechanism, saslPeer{s})
 }
 
-// saslPeer carries SASL messages in libvirt's calls, where the flag is called nil
-// and the data is an array of char.
+// saslPeer carries SASL messages in libvirt's calls, where the flag is called nil and the
+// data is an array of char.
 type saslPeer struct{ session *Session }
 
 var _ sasl.Peer = saslPeer{}

@@ -9,17 +9,17 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// heldItem is an event that waits for the answer to a registration, or an event or a listing
-// behind one that does.
+// heldItem is an event that waits for the answer to a registration, or an event or a
+// listing behind one that does.
 type heldItem struct {
 	source      callback
 	observation schema.Observation
 	listing     *schema.Listing
 }
 
-// onEvent decodes an event, and appends it to the batch if its callback is known. If it may
-// belong to a registration that is not answered yet, it is held, and all that follows too,
-// so that the order of the wire stays.
+// onEvent decodes an event, and appends it to the batch if its callback is known. If it
+// may belong to a registration that is not answered yet, it is held, and all that follows
+// too, so that the order of the wire stays.
 func (s *Session) onEvent(h wire.Header, payload []byte) error {
 	row, ok := eventRows[h.Procedure]
 	if !ok || h.Version != wire.ProgramVersion {

@@ -50,7 +50,8 @@ func (s *Session) identify(ctx context.Context) error {
 	return nil
 }
 
-// text makes a call that takes nothing and returns a string, which is cut if it is too long.
+// text makes a call that takes nothing and returns a string, which is cut if it is too
+// long.
 func (s *Session) text(ctx context.Context, procedure int32, what string) (string, error) {
 	payload, err := s.call(ctx, procedure, nil)
 	if err != nil {
@@ -68,16 +69,17 @@ func (s *Session) text(ctx context.Context, procedure int32, what string) (strin
 }
 
 // canonicalSource returns the URI that a daemon states with the host in it:
-// "qemu:///system" on kvm01 becomes "qemu://kvm01/system". It identifies events for ever, so
-// it depends on nothing but the driver, the host and the path:
+// "qemu:///system" on kvm01 becomes "qemu://kvm01/system". It identifies events for ever,
+// so it depends on nothing but the driver, the host and the path:
 //
 //   - scheme and host are in lower case; a transport ("+tcp"), a user, a port and a host
 //     that the URI already has are left out, since they are ways to get there;
-//   - the query stays, since libvirt's drivers identify hypervisors with it (embed's root);
+//   - the query stays, since libvirt's drivers identify hypervisors with it (embed's
+//     root);
 //   - a byte that may not stand where it does, or not in the attribute (space, quote,
-//     percent, controls, beyond ASCII; '/', '?', '#', '@' and ':' in the host) becomes "~" and its two
-//     hexadecimal digits, and "~" itself "~7e": different names stay different. An IPv6 address
-//     is set in brackets.
+//     percent, controls, beyond ASCII; '/', '?', '#', '@' and ':' in the host) becomes
+//     "~" and its two hexadecimal digits, and "~" itself "~7e": different names stay
+//     different. An IPv6 address is set in brackets.
 func canonicalSource(uri, host string) (string, error) {
 	scheme, rest, ok := strings.Cut(uri, "://")
 	if !ok || scheme == "" {
@@ -106,7 +108,8 @@ func canonicalSource(uri, host string) (string, error) {
 	return b.String(), nil
 }
 
-// escape writes text with every byte but letters, digits, "-" and those of allowed escaped.
+// escape writes text with every byte but letters, digits, "-" and those of allowed
+// escaped.
 func escape(b *strings.Builder, text, allowed string) {
 	const digits = "0123456789abcdef"
 	for i := range len(text) {

@@ -17,20 +17,21 @@ func (s *Session) startKeepalive() {
 	}
 }
 
-// pingEvery is the time between pings: such that each of the pings that may go
-// unanswered has as long to be answered, and a dead peer is noticed within
-// KeepaliveInterval × KeepaliveCount.
+// pingEvery is the time between pings: such that each of the pings that may go unanswered
+// has as long to be answered, and a dead peer is noticed within KeepaliveInterval ×
+// KeepaliveCount.
 func (c Config) pingEvery() time.Duration {
 	return c.KeepaliveInterval * time.Duration(c.KeepaliveCount) / time.Duration(c.KeepaliveCount+1)
 }
 
 // tick pings the peer at every such interval, and ends the session one interval after the
-// last ping that may go unanswered. Any byte from the peer starts the count again, as with
-// libvirtd's own keepalive. What counts is pings that had their interval, not time: a bridge
-// that was itself stopped for a while gives up no peer.
+// last ping that may go unanswered. Any byte from the peer starts the count again, as
+// with libvirtd's own keepalive. What counts is pings that had their interval, not time:
+// a bridge that was itself stopped for a while gives up no peer.
 //
 // A peer that talks is pinged too, as long as it answers: only an answer tells up to when
-// everything was read. A peer that falls silent is pinged one interval after its last byte.
+// everything was read. A peer that falls silent is pinged one interval after its last
+// byte.
 func (s *Session) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,8 @@ func TestKeepaliveDeath(t *testing.T) {
 			p.event(0, 1)
 		}
 		silent := time.Now()
-		// A peer that talks is pinged once, and while it leaves that unanswered not again.
+		// A peer that talks is pinged once, and while it leaves that unanswered not
+		// again.
 		if h, _ := p.next(); h.Procedure != wire.ProcKeepalivePing || !time.Now().Equal(silent) {
 			t.Errorf("got %+v after %s, want a ping that was waiting", h, time.Since(silent))
 		}
@@ -50,8 +51,8 @@ func TestKeepaliveDeath(t *testing.T) {
 	})
 }
 
-// TestSure holds that only the answer to a ping or a call moves Sure, and moves it to when the
-// question was sent: events that come may be old.
+// TestSure holds that only the answer to a ping or a call moves Sure, and moves it to
+// when the question was sent: events that come may be old.
 func TestSure(t *testing.T) {
 	config := Config{KeepaliveInterval: 2 * time.Second, KeepaliveCount: 3}
 	scripted(t, config, func(x script) {
@@ -152,8 +153,8 @@ func TestKeepaliveAnswered(t *testing.T) {
 	})
 }
 
-// TestStuckPeer holds that a peer that does not read stops neither the reading nor
-// the session's end.
+// TestStuckPeer holds that a peer that does not read stops neither the reading nor the
+// session's end.
 func TestStuckPeer(t *testing.T) {
 	config := Config{CallTimeout: 3 * time.Second, KeepaliveInterval: time.Hour}
 	scripted(t, config, func(x script) {

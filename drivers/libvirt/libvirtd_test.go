@@ -78,7 +78,8 @@ func dialUnix(path string) func(context.Context) (net.Conn, error) {
 	}
 }
 
-// openReal opens a session with the test driver of a real daemon and closes it when the test ends.
+// openReal opens a session with the test driver of a real daemon and closes it when the
+// test ends.
 func openReal(t testing.TB, daemon *lab.Daemon, out func(drivers.Batch)) *Session {
 	t.Helper()
 	driver := New(Config{Name: "real", URI: "test:///default"}, Options{Dial: dialUnix(daemon.Socket())})
@@ -248,8 +249,9 @@ func testRealRefusals(t *testing.T, daemon *lab.Daemon) {
 	}
 }
 
-// testRealBurst lets another client make as many events as the daemon can, while the session
-// changes from all domains to one and back: none may be missing, come twice or out of order.
+// testRealBurst lets another client make as many events as the daemon can, while the
+// session changes from all domains to one and back: none may be missing, come twice or
+// out of order.
 func testRealBurst(t *testing.T, daemon *lab.Daemon) {
 	t.Helper()
 	const pairs = 2000
@@ -324,8 +326,8 @@ func openActor(t *testing.T, daemon *lab.Daemon) *Session {
 	return s
 }
 
-// testRealLost kills the daemon: the session must end by itself, and say why. It
-// comes last.
+// testRealLost kills the daemon: the session must end by itself, and say why. It comes
+// last.
 func testRealLost(t *testing.T, daemon *lab.Daemon) {
 	t.Helper()
 	driver := New(Config{Name: "real", URI: "test:///default"}, Options{Dial: dialUnix(daemon.Socket())})

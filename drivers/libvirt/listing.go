@@ -9,15 +9,17 @@ import (
 
 // List asks for every domain, running or not, with its state and reason. A daemon whose
 // driver has all-domain-stats (qemu, test, vz) answers with one complete listing. Another
-// daemon answers with one complete listing without states, and then with one listing of each
-// domain, since each answer has a place of its own in the stream. A domain whose state the
-// first answer leaves out, such as a busy one, comes in a listing of its own too.
+// daemon answers with one complete listing without states, and then with one listing of
+// each domain, since each answer has a place of its own in the stream. A domain whose
+// state the first answer leaves out, such as a busy one, comes in a listing of its own
+// too.
 //
 // A listing is complete as far as the daemon tells. Domains that its access control hides
 // from this user are left out, and it does not tell that it left them out.
 //
-// List returns when the daemon has answered. While a registration is not answered, listings
-// wait behind the events that may belong to it, and may come shortly after List returned.
+// List returns when the daemon has answered. While a registration is not answered,
+// listings wait behind the events that may belong to it, and may come shortly after List
+// returned.
 func (s *Session) List(ctx context.Context) error {
 	const op = "list domains"
 	if err := s.gone(); err != nil {
@@ -42,7 +44,8 @@ func (s *Session) List(ctx context.Context) error {
 	return s.fail(op, err)
 }
 
-// list makes a call whose reply is a listing, which read decodes in the reader's goroutine.
+// list makes a call whose reply is a listing, which read decodes in the reader's
+// goroutine.
 func (s *Session) list(ctx context.Context, procedure int32, args []byte, complete bool, read func(*wire.Decoder) []schema.ListedDomain) error {
 	call := &pendingCall{procedure: procedure, lists: func(d *wire.Decoder) ([]schema.ListedDomain, bool) {
 		return read(d), complete
@@ -70,7 +73,7 @@ func (s *Session) listStats(ctx context.Context) (unknown []schema.Object, err e
 	args.Uint32(wire.StatsNoWait)
 	err = s.list(ctx, wire.ProcConnectGetAllDomainStats, args.Payload(), true, func(d *wire.Decoder) []schema.ListedDomain {
 		n := d.Count(wire.MaxStatsRecords, 4+16+4+4)
-		domains := make([]schema.ListedDomain, 0, min(n, wire.MaxDomainList))
+		domains := make([]schema.ListedDomain, 0, n) // no more than the payload can hold
 		for range n {
 			listed := schema.ListedDomain{Object: s.decoder.listed(d)}
 			for range d.Count(wire.MaxTypedParams, 12) {
@@ -111,8 +114,8 @@ func (s *Session) listAll(ctx context.Context) (all []schema.Object, err error) 
 	return all, err
 }
 
-// listStates lists domains one by one, several at a time. Domains that no longer exist are
-// left out.
+// listStates lists domains one by one, several at a time. Domains that no longer exist
+// are left out.
 func (s *Session) listStates(ctx context.Context, domains []schema.Object) error {
 	return s.each(ctx, len(domains), func(ctx context.Context, i int) error {
 		var args wire.Encoder

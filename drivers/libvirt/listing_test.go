@@ -83,8 +83,8 @@ func TestDomainsInBulk(t *testing.T) {
 	})
 }
 
-// TestDomainsOneByOne plays a driver without all-domain-stats: at most 4 calls are
-// out at a time, answers come out of order, and a domain goes away meanwhile.
+// TestDomainsOneByOne plays a driver without all-domain-stats: at most 4 calls are out at
+// a time, answers come out of order, and a domain goes away meanwhile.
 func TestDomainsOneByOne(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c

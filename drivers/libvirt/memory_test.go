@@ -12,9 +12,10 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// BenchmarkIdleSession measures what an open session with one callback costs while nothing
-// happens: memory of heap and stacks, and goroutines. The test server is in the same process, so
-// its share is in the figures; what it needs for a bare connection is reported beside them.
+// BenchmarkIdleSession measures what an open session with one callback costs while
+// nothing happens: memory of heap and stacks, and goroutines. The test server is in the
+// same process, so its share is in the figures; what it needs for a bare connection is
+// reported beside them.
 func BenchmarkIdleSession(b *testing.B) {
 	const n = 500
 	server := libvirttest.NewServer(libvirttest.Options{})
@@ -64,8 +65,8 @@ func BenchmarkIdleSession(b *testing.B) {
 	b.ReportMetric(float64(goroutines)/n, "goroutines/session-and-server")
 }
 
-// growth returns how much more memory (heap and stacks in use) and how many more goroutines there
-// are after fill than before.
+// growth returns how much more memory (heap and stacks in use) and how many more
+// goroutines there are after fill than before.
 func growth(fill func()) (bytes int64, goroutines int) {
 	measure := func() (int64, int) {
 		runtime.GC()

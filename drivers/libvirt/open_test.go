@@ -241,13 +241,14 @@ func TestPolkit(t *testing.T) {
 	})
 }
 
-// TestSASL plays a daemon that wants PLAIN: the message goes out with each byte in a word.
+// TestSASL plays a daemon that wants PLAIN: the message goes out with each byte in a
+// word.
 func TestSASL(t *testing.T) {
 	choose := func(offered []string) (sasl.Mechanism, error) {
 		if diff := cmp.Diff([]string{"GSSAPI", "PLAIN"}, offered); diff != "" {
 			t.Errorf("offered (-want +got):\n%s", diff)
 		}
-		return sasl.Choose(offered, sasl.Credentials{Username: "fred", Password: "s€cret"}, true)
+		return sasl.Choose(offered, sasl.Credentials{Username: "fred", Password: "s€cret"}, sasl.Channel{Encrypted: true, Verified: true})
 	}
 	tests := []struct {
 		name   string

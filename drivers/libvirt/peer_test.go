@@ -195,8 +195,8 @@ func wantAll(t *testing.T, done <-chan watched) {
 	}
 }
 
-// answering watches filters, to whose registrations the peer answers with ids, and to whose
-// deregistrations it agrees. Filters in force are not asked for.
+// answering watches filters, to whose registrations the peer answers with ids, and to
+// whose deregistrations it agrees. Filters in force are not asked for.
 func answering(t *testing.T, s *Session, p *peer, ids map[drivers.Filter]int32) <-chan watched {
 	t.Helper()
 	var want []drivers.Filter
@@ -238,7 +238,8 @@ func filterOf(t *testing.T, h wire.Header, args []byte) drivers.Filter {
 	return f
 }
 
-// register brings the filter for all domains into force, whose callback the peer gives the id.
+// register brings the filter for all domains into force, whose callback the peer gives
+// the id.
 func register(t *testing.T, s *Session, p *peer, id int32) {
 	t.Helper()
 	done := watchAsync(t, s, all)

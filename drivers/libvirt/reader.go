@@ -8,9 +8,9 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// read is the reader: it takes frames off the connection until that ends, and returns why. It
-// hands observations over when it has no further whole frame or the batch is full, so a
-// burst costs one call and a single event no delay.
+// read is the reader: it takes frames off the connection until that ends, and returns
+// why. It hands observations over when it has no further whole frame or the batch is
+// full, so a burst costs one call and a single event no delay.
 func (s *Session) read() error {
 	err := s.readFrames()
 	s.mu.Lock()

@@ -17,8 +17,8 @@ import (
 const (
 	// maxCalls is how many calls may be unanswered; libvirtd's max_client_requests is 5.
 	maxCalls = 4
-	// maxBatch is the most observations in one batch, and so what a session keeps room for
-	// (11 KB) after a burst, until it is idle.
+	// maxBatch is the most observations in one batch, and so what a session keeps room
+	// for (11 KB) after a burst, until it is idle.
 	maxBatch = 64
 	// maxHeld is how many bytes of events may wait for the answer to a registration.
 	maxHeld = 8 << 20
@@ -42,8 +42,8 @@ type Session struct {
 	// written.
 	slots    chan struct{}
 	outgoing chan []byte
-	// ping and pong ask the writer for one frame each; asking twice before it is
-	// written asks once.
+	// ping and pong ask the writer for one frame each; asking twice before it is written
+	// asks once.
 	ping, pong chan struct{}
 	// noBulkStats is set once the driver has refused all-domain-stats.
 	noBulkStats atomic.Bool
@@ -79,7 +79,7 @@ type Session struct {
 	batch   []schema.Observation
 	// eventsAtPong is how many events there were when the last pong came.
 	eventsAtPong uint64
-	held    []heldItem
+	held         []heldItem
 	// heldBytes is what held takes, heldLimit its bound.
 	heldBytes, heldLimit int
 }
@@ -88,7 +88,8 @@ type Session struct {
 type Hypervisor struct {
 	// Type is virConnectGetType, e.g. "QEMU".
 	Type string
-	// LibVersion is libvirt's version on the daemon's side: 1,000,000 × major + 1,000 × minor + release.
+	// LibVersion is libvirt's version on the daemon's side: 1,000,000 × major + 1,000 ×
+	// minor + release.
 	LibVersion uint64
 }
 
@@ -130,8 +131,8 @@ func (s *Session) start() {
 	}()
 }
 
-// end lets the session end, for the reason err unless there already is one. It does
-// not wait: done tells.
+// end lets the session end, for the reason err unless there already is one. It does not
+// wait: done tells.
 func (s *Session) end(err error) {
 	s.mu.Lock()
 	first := !s.ended
@@ -171,8 +172,8 @@ func (s *Session) Hypervisor() Hypervisor {
 // Done is closed when the session is lost or closed and its goroutines have returned.
 func (s *Session) Done() <-chan struct{} { return s.done }
 
-// Err returns why the session ended, as an [*Error]: nil before Done is closed, and
-// nil if Close ended it.
+// Err returns why the session ended, as an [*Error]: nil before Done is closed, and nil
+// if Close ended it.
 func (s *Session) Err() error {
 	select {
 	case <-s.done:
@@ -194,8 +195,8 @@ func (s *Session) cause() error {
 	return fmt.Errorf("%w: %w", ErrClosed, s.err)
 }
 
-// Close says goodbye to the daemon, for at most half a second, ends the session and
-// waits for its goroutines. It always returns nil, and may be called twice.
+// Close says goodbye to the daemon, for at most half a second, ends the session and waits
+// for its goroutines. It always returns nil, and may be called twice.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	first := !s.closing && !s.ended

@@ -72,7 +72,8 @@ func TestEventsBeforeRefusal(t *testing.T) {
 }
 
 // TestEventsBehindLostRegistration holds that a registration whose answer does not come
-// does not hold up the other callbacks for ever, and that the callback that it may yet become is ended.
+// does not hold up the other callbacks for ever, and that the callback that it may yet
+// become is ended.
 func TestEventsBehindLostRegistration(t *testing.T) {
 	scripted(t, Config{CallTimeout: time.Second}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -154,8 +155,8 @@ func TestLateReply(t *testing.T) {
 	})
 }
 
-// TestCallsInFlight holds that calls whose callers gave up count as long as the daemon
-// is at them, and that answers may come in any order.
+// TestCallsInFlight holds that calls whose callers gave up count as long as the daemon is
+// at them, and that answers may come in any order.
 func TestCallsInFlight(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p := x.t, x.s, x.p
@@ -275,7 +276,8 @@ func TestBatches(t *testing.T) {
 	})
 }
 
-// TestReceived holds that the time of an event is that of the read that completed its frame.
+// TestReceived holds that the time of an event is that of the read that completed its
+// frame.
 func TestReceived(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c

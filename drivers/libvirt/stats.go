@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Stats counts what a session has seen since it was dialled. Frames is every frame; of its
-// parts only those that need an eye have a counter.
+// Stats counts what a session has seen since it was dialled. Frames is every frame; of
+// its parts only those that need an eye have a counter.
 type Stats struct {
 	// Frames is how many whole frames were read.
 	Frames uint64
@@ -48,8 +48,8 @@ func (s *Session) Stats() Stats {
 	}
 }
 
-// skip counts a skipped frame, and warns about the 1st, 2nd, 4th, 8th and so on, so
-// that a flood of them does not flood the log.
+// skip counts a skipped frame, and warns about the 1st, 2nd, 4th, 8th and so on, so that
+// a flood of them does not flood the log.
 func (s *Session) skip(counter *atomic.Uint64, reason string, attrs ...slog.Attr) {
 	n := counter.Add(1)
 	if n&(n-1) != 0 {

@@ -4,10 +4,11 @@ import "time"
 
 // sureness knows up to when everything was delivered. What the daemon sends stands in one
 // stream, so whatever it sent before it answered a ping or a call has been read when that
-// answer is read. The answer itself tells only that it was made after the question was sent.
+// answer is read. The answer itself tells only that it was made after the question was
+// sent.
 //
-// At most one ping is waited for at a time: the first that was sent after the last one was
-// answered. Session.mu guards it.
+// At most one ping is waited for at a time: the first that was sent after the last one
+// was answered. Session.mu guards it.
 type sureness struct {
 	// at is when the last question that was answered was sent.
 	at time.Time
@@ -54,9 +55,9 @@ func (s *Session) pinged() {
 }
 
 // Sure returns when the last ping or call that the daemon has answered was sent, less the
-// second that an event may take inside the daemon; in UTC, zero for never. What came later
-// may have been read as well, but bytes that were read may be old: a stopped process or a
-// stalled network keeps them back.
+// second that an event may take inside the daemon; in UTC, zero for never. What came
+// later may have been read as well, but bytes that were read may be old: a stopped
+// process or a stalled network keeps them back.
 func (s *Session) Sure() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -17,8 +17,8 @@ type watching struct {
 	// mu is held for the whole of a Watch. It is taken before Session.mu.
 	mu sync.Mutex
 	// live has the callback of each filter in force. dormant has the callbacks that the
-	// daemon's access control does not let us end: what they bring is dropped, and they are used when their filter
-	// is wanted again.
+	// daemon's access control does not let us end: what they bring is dropped, and they
+	// are used when their filter is wanted again.
 	live, dormant map[drivers.Filter]callback
 }
 
@@ -28,8 +28,8 @@ type watching struct {
 // kept for a fifth of a second, and each event is delivered once.
 //
 // A filter is missing if the daemon answers its registration with an error. The error is
-// permanent if the daemon, or this client, does not have the kind. A call without an answer
-// is an error of Watch.
+// permanent if the daemon, or this client, does not have the kind. A call without an
+// answer is an error of Watch.
 func (s *Session) Watch(ctx context.Context, want []drivers.Filter) ([]drivers.Missing, error) {
 	w := &s.watching
 	w.mu.Lock()
@@ -58,8 +58,8 @@ func (s *Session) gone() error {
 	}
 }
 
-// difference returns the wanted filters without a callback, and those with one that are not
-// wanted.
+// difference returns the wanted filters without a callback, and those with one that are
+// not wanted.
 func (w *watching) difference(want []drivers.Filter) (fresh, surplus []drivers.Filter) {
 	wanted := make(map[drivers.Filter]struct{}, len(want))
 	for _, f := range want {
@@ -82,16 +82,16 @@ func (w *watching) difference(want []drivers.Filter) (fresh, surplus []drivers.F
 // changesOver reports whether a kind has callbacks to be made and others to be ended that
 // cover the same domain: one of the two sides is the callback of all domains.
 func changesOver(fresh, surplus []drivers.Filter) bool {
-	const general, any = 1, 2
+	const general, some = 1, 2
 	sides := map[schema.Kind]int{}
 	for _, f := range surplus {
-		sides[f.Kind] |= any
+		sides[f.Kind] |= some
 		if f.Domain.IsZero() {
 			sides[f.Kind] |= general
 		}
 	}
 	for _, f := range fresh {
-		if side := sides[f.Kind]; side&general != 0 || side&any != 0 && f.Domain.IsZero() {
+		if side := sides[f.Kind]; side&general != 0 || side&some != 0 && f.Domain.IsZero() {
 			return true
 		}
 	}
@@ -132,8 +132,8 @@ func (s *Session) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// replaced returns the surplus filters of whose kind nothing is missing. The others stay in
-// force, since what they bring would not come otherwise.
+// replaced returns the surplus filters of whose kind nothing is missing. The others stay
+// in force, since what they bring would not come otherwise.
 func replaced(missing []drivers.Missing, surplus []drivers.Filter) []drivers.Filter {
 	lacking := map[schema.Kind]bool{}
 	for _, m := range missing {
@@ -167,8 +167,8 @@ func (w *watching) covered(fresh, surplus, ends []drivers.Filter) []drivers.Filt
 	return covered
 }
 
-// register makes a callback for each filter, several at a time. missing are those that the
-// daemon answered with an error.
+// register makes a callback for each filter, several at a time. missing are those that
+// the daemon answered with an error.
 func (s *Session) register(ctx context.Context, filters []drivers.Filter) (missing []drivers.Missing, err error) {
 	type outcome struct {
 		callback callback
@@ -268,8 +268,8 @@ func (s *Session) registerOne(ctx context.Context, f drivers.Filter) (callback, 
 	return callbackOf(f.Kind.Family(), d.Int32()), s.fail(op, d.Err())
 }
 
-// deregister ends the callbacks of filters, several at a time. Once it has returned nil, no
-// observation comes from them. A callback that may not be ended becomes dormant.
+// deregister ends the callbacks of filters, several at a time. Once it has returned nil,
+// no observation comes from them. A callback that may not be ended becomes dormant.
 func (s *Session) deregister(ctx context.Context, filters []drivers.Filter) error {
 	w := &s.watching
 	refused := make([]bool, len(filters))
@@ -308,8 +308,8 @@ func (s *Session) sleep(f drivers.Filter, c callback) {
 }
 
 // refusesKind reports whether a daemon's code says that it will never send events of a
-// kind: its driver has no events (3), it does not know the procedure (39), or not the event
-// id (1, which also stands for other failures; id 0 is as old as the call).
+// kind: its driver has no events (3), it does not know the procedure (39), or not the
+// event id (1, which also stands for other failures; id 0 is as old as the call).
 func refusesKind(code int32, kind schema.Kind) bool {
 	switch code {
 	case wire.CodeNoSupport, wire.CodeRPC:

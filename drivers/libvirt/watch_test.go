@@ -53,8 +53,8 @@ func TestUnknownKindIsMissingForGood(t *testing.T) {
 	})
 }
 
-// TestRegistrationFailsForAMoment holds that a daemon's failure is not taken for a refusal, and
-// that the next Watch asks for what is missing, and for that only.
+// TestRegistrationFailsForAMoment holds that a daemon's failure is not taken for a
+// refusal, and that the next Watch asks for what is missing, and for that only.
 func TestRegistrationFailsForAMoment(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -92,8 +92,8 @@ func TestSessionLostWhileRegistering(t *testing.T) {
 	})
 }
 
-// TestRegistrationsArePipelined holds that as many calls are out as the daemon reads, and no
-// more: 200 registrations at 20 ms take a second.
+// TestRegistrationsArePipelined holds that as many calls are out as the daemon reads, and
+// no more: 200 registrations at 20 ms take a second.
 func TestRegistrationsArePipelined(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p := x.t, x.s, x.p
@@ -125,9 +125,9 @@ func TestRegistrationsArePipelined(t *testing.T) {
 	})
 }
 
-// TestChangeOver plays a change from one domain to all: the new callback is registered before
-// the old one is ended, events that come by both are delivered once, and the old one is kept
-// until whatever was on its way has come.
+// TestChangeOver plays a change from one domain to all: the new callback is registered
+// before the old one is ended, events that come by both are delivered once, and the old
+// one is kept until whatever was on its way has come.
 func TestChangeOver(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -159,9 +159,9 @@ func TestChangeOver(t *testing.T) {
 	})
 }
 
-// TestPartlyRefusedChangeOver holds that the callback of all domains stays where one of those
-// that replace it is missing, that the others, which it covers, do not make every event come
-// twice, and that the change is made up for when the daemon is well again.
+// TestPartlyRefusedChangeOver holds that the callback of all domains stays where one of
+// those that replace it is missing, that the others, which it covers, do not make every
+// event come twice, and that the change is made up for when the daemon is well again.
 func TestPartlyRefusedChangeOver(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -188,8 +188,8 @@ func TestPartlyRefusedChangeOver(t *testing.T) {
 	})
 }
 
-// TestDeregistrationDenied holds that a daemon that lets us register and not deregister costs
-// neither the session nor the law that nothing unwanted is delivered.
+// TestDeregistrationDenied holds that a daemon that lets us register and not deregister
+// costs neither the session nor the law that nothing unwanted is delivered.
 func TestDeregistrationDenied(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -207,8 +207,8 @@ func TestDeregistrationDenied(t *testing.T) {
 	})
 }
 
-// TestStrayEventHoldsNothingBack holds that an event of an ended callback does not wait for the
-// answer to a registration, and nothing behind it does.
+// TestStrayEventHoldsNothingBack holds that an event of an ended callback does not wait
+// for the answer to a registration, and nothing behind it does.
 func TestStrayEventHoldsNothingBack(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c
@@ -227,8 +227,8 @@ func TestStrayEventHoldsNothingBack(t *testing.T) {
 	})
 }
 
-// TestListingKeepsItsPlace holds that a listing stands behind the events before it, also where
-// these wait for the answer to a registration.
+// TestListingKeepsItsPlace holds that a listing stands behind the events before it, also
+// where these wait for the answer to a registration.
 func TestListingKeepsItsPlace(t *testing.T) {
 	scripted(t, Config{}, func(x script) {
 		t, s, p, c := x.t, x.s, x.p, x.c

@@ -125,8 +125,8 @@ func authFailed() *wire.RemoteError {
 	return remoteError(wire.CodeAuthFailed, fromRPC, "authentication failed: %s", "authentication failed")
 }
 
-// connectOpen remembers the name as it was asked for: that is what GET_URI returns. A second
-// open fails and closes what was open.
+// connectOpen remembers the name as it was asked for: that is what GET_URI returns. A
+// second open fails and closes what was open.
 func connectOpen(c *Client, d *wire.Decoder) ([]byte, *wire.RemoteError) {
 	name, _ := d.OptionalString()
 	flags := d.Uint32()
@@ -149,7 +149,8 @@ func connectOpen(c *Client, d *wire.Decoder) ([]byte, *wire.RemoteError) {
 
 func connectClose(*Client, *wire.Decoder) ([]byte, *wire.RemoteError) { return nil, nil }
 
-// supportsFeature answers as 9.0 does. Keepalive is the one feature that may be asked for before OPEN.
+// supportsFeature answers as 9.0 does. Keepalive is the one feature that may be asked for
+// before OPEN.
 func supportsFeature(c *Client, d *wire.Decoder) ([]byte, *wire.RemoteError) {
 	feature := d.Int32()
 	if d.Err() != nil {
@@ -208,7 +209,8 @@ func decodeDomain(d *wire.Decoder) domainFlags { return domainFlags{domain: d.Do
 // noDomain leaves the arguments alone: a definition in XML, which is not read here.
 func noDomain(*wire.Decoder) domainFlags { return domainFlags{} }
 
-// changing is a call that changes a domain: refused to read-only clients, and to everybody if do is nil.
+// changing is a call that changes a domain: refused to read-only clients, and to
+// everybody if do is nil.
 func changing(function string, decode func(*wire.Decoder) domainFlags, do func(*Domain, Flavor) error) procedure {
 	return opened(decode, func(c *Client, args domainFlags) ([]byte, *wire.RemoteError) {
 		s := c.server

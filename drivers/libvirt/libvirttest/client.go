@@ -10,10 +10,11 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Client is one connection to a [Server], seen from the server. It is safe for concurrent use.
+// Client is one connection to a [Server], seen from the server. It is safe for concurrent
+// use.
 //
-// One goroutine reads and answers; another writes, and lives only while there is something to write. Between
-// them is the queue:
+// One goroutine reads and answers; another writes, and lives only while there is
+// something to write. Between them is the queue:
 //
 //	reader ── replies ──┐
 //	                    ├── out (bounded by Options.MaxQueue) ── writer ── conn
@@ -33,8 +34,8 @@ type Client struct {
 	authenticated bool
 	registrations []registration
 
-	// mu guards what follows; taken after server.mu, never before. changed is told whenever
-	// one of them changes that somebody may wait for.
+	// mu guards what follows; taken after server.mu, never before. changed is signalled
+	// whenever one of them changes that somebody may wait for.
 	mu       sync.Mutex
 	changed  *sync.Cond
 	closed   bool
@@ -75,8 +76,8 @@ type CloseReason string
 
 // The reasons.
 const (
-	// ClosedByClient: end of file or an error on the client's side, or a frame that
-	// puts the stream out of step.
+	// ClosedByClient: end of file or an error on the client's side, or a frame that puts
+	// the stream out of step.
 	ClosedByClient CloseReason = "client"
 	// ClosedByCall: the client called virConnectClose.
 	ClosedByCall CloseReason = "call"
@@ -155,8 +156,8 @@ func (c *Client) read() {
 	}
 }
 
-// received notes a sign of life, and waits while the client is stalled. It
-// returns false when the connection is closed.
+// received notes a sign of life, and waits while the client is stalled. It returns false
+// when the connection is closed.
 func (c *Client) received() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,7 +198,8 @@ func (c *Client) closeLocked(why CloseReason) {
 	c.changed.Broadcast()
 }
 
-// remove forgets the client and its registrations, as libvirtd does at the end of a connection.
+// remove forgets the client and its registrations, as libvirtd does at the end of a
+// connection.
 func (c *Client) remove() {
 	s := c.server
 	s.mu.Lock()

@@ -65,8 +65,9 @@ func (c *Client) call(h wire.Header, payload []byte) ([]byte, *wire.RemoteError)
 	return p.serve(c, &d)
 }
 
-// procedure is one row of the table of calls. serve runs with server.mu held, decodes the arguments
-// and returns the payload of the reply. Rests of the payload are ignored, as libvirtd does.
+// procedure is one row of the table of calls. serve runs with server.mu held, decodes the
+// arguments and returns the payload of the reply. Rests of the payload are ignored, as
+// libvirtd does.
 type procedure struct {
 	serve func(*Client, *wire.Decoder) ([]byte, *wire.RemoteError)
 	// anyone: allowed before authentication.
@@ -75,8 +76,8 @@ type procedure struct {
 
 var errDecode = rpcError("Unable to decode message payload")
 
-// opened wraps a call that needs an open connection. Arguments are decoded first, so
-// that malformed ones are always refused as such.
+// opened wraps a call that needs an open connection. Arguments are decoded first, so that
+// malformed ones are always refused as such.
 func opened[A any](decode func(*wire.Decoder) A, serve func(*Client, A) ([]byte, *wire.RemoteError)) procedure {
 	return procedure{serve: func(c *Client, d *wire.Decoder) ([]byte, *wire.RemoteError) {
 		args := decode(d)
@@ -94,7 +95,8 @@ var errNotOpen = internalError(fromRPC, "hypervisor connection not open")
 
 func noArgs(*wire.Decoder) struct{} { return struct{}{} }
 
-// monitorEvents is the whole of the QEMU program: events of QEMU's monitor, which a read-only client may not see.
+// monitorEvents is the whole of the QEMU program: events of QEMU's monitor, which a
+// read-only client may not see.
 func (c *Client) monitorEvents() *wire.RemoteError {
 	const function = "virConnectDomainQemuMonitorEventRegister"
 	switch {

@@ -7,10 +7,10 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Domain is a domain of a [Server]. Its methods change its state and emit the events
-// that the flavor's driver emits, in one step as seen by clients. They return an error, a
-// [*wire.RemoteError] as the daemon would send it, where the driver refuses. They never block on
-// a client. Safe for concurrent use.
+// Domain is a domain of a [Server]. Its methods change its state and emit the events that
+// the flavor's driver emits, in one step as seen by clients. They return an error, a
+// [*wire.RemoteError] as the daemon would send it, where the driver refuses. They never
+// block on a client. Safe for concurrent use.
 type Domain struct {
 	server *Server
 
@@ -97,8 +97,8 @@ func (s *Server) Define(name string, uuid schema.UUID) (*Domain, error) {
 	return d, nil
 }
 
-// Create starts a transient domain, or a defined one that is shut off, like virsh create. Its events are
-// those of [Domain.Start].
+// Create starts a transient domain, or a defined one that is shut off, like virsh create.
+// Its events are those of [Domain.Start].
 func (s *Server) Create(name string, uuid schema.UUID) (*Domain, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,8 @@ func (d *Domain) Emit(event, detail int32) {
 	d.emit(step{event, detail})
 }
 
-// active reports whether the domain has a process. Like all that follows, it is called with server.mu held.
+// active reports whether the domain has a process. Like all that follows, it is called
+// with server.mu held.
 func (d *Domain) active() bool { return d.state != stateShutoff }
 
 func (d *Domain) emit(steps ...step) {
@@ -185,7 +186,8 @@ func (d *Domain) emit(steps ...step) {
 	}
 }
 
-// check returns the error of a call that names a domain which is gone, or on a closed server.
+// check returns the error of a call that names a domain which is gone, or on a closed
+// server.
 func (d *Domain) check() error {
 	if d.server.closed {
 		return ErrServerClosed

@@ -5,7 +5,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// emitLifecycle queues a lifecycle event for every registration that matches. Called with s.mu held.
+// emitLifecycle queues a lifecycle event for every registration that matches. Called with
+// s.mu held.
 func (s *Server) emitLifecycle(d schema.Object, event, detail int32) {
 	e := wire.NewEncoder(s.fields[:0])
 	e.Domain(d)
@@ -15,8 +16,8 @@ func (s *Server) emitLifecycle(d schema.Object, event, detail int32) {
 	s.emit(0, wire.ProcDomainEventLifecycle, d.UUID, s.fields)
 }
 
-// emit queues an event for every registration that matches, in the order in which they were made
-// on each connection, as the drivers do. Called with s.mu held.
+// emit queues an event for every registration that matches, in the order in which they
+// were made on each connection, as the drivers do. Called with s.mu held.
 func (s *Server) emit(eventID, procedure int32, domain schema.UUID, fields []byte) {
 	for _, c := range s.clients {
 		for i := range c.registrations {
@@ -27,16 +28,17 @@ func (s *Server) emit(eventID, procedure int32, domain schema.UUID, fields []byt
 	}
 }
 
-// EmitEvent sends an event of any kind: to every registration for eventID that covers the domain, a
-// message of the given procedure with the callback id and the fields behind it (XDR).
+// EmitEvent sends an event of any kind: to every registration for eventID that covers the
+// domain, a message of the given procedure with the callback id and the fields behind it
+// (XDR).
 func (s *Server) EmitEvent(eventID, procedure int32, domain schema.UUID, fields []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.emit(eventID, procedure, domain, fields)
 }
 
-// register adds a callback and returns its id. Ids come from one counter for all
-// clients and are never used again.
+// register adds a callback and returns its id. Ids come from one counter for all clients
+// and are never used again.
 func (c *Client) register(eventID int32, filter *schema.UUID) (int32, *wire.RemoteError) {
 	s := c.server
 	if eventID < 0 || eventID >= s.opts.EventIDs {

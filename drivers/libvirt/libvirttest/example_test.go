@@ -44,3 +44,19 @@ func Example() {
 	// web-1 6 2
 	// web-1 5 1
 }
+
+// A daemon that refuses a call, as one does that is out of memory.
+func ExampleServer_ErrorFor() {
+	s := libvirttest.NewServer(libvirttest.Options{})
+	defer s.Close()
+	s.ErrorFor(wire.ProcConnectGetHostname, wire.CodeSystemError, "cannot allocate memory")
+
+	conn := s.Pipe()
+	defer func() { _ = conn.Close() }()
+	h := wire.Header{Program: wire.ProgramRemote, Version: wire.ProgramVersion, Procedure: wire.ProcConnectGetHostname}
+	_, _ = conn.Write(wire.AppendFrame(nil, h, nil))
+	answer, payload, _ := wire.NewReader(conn).Next()
+	d := wire.NewDecoder(payload)
+	fmt.Println(answer.Status == wire.StatusError, d.RemoteError())
+	// Output: true cannot allocate memory (code 38)
+}

@@ -8,7 +8,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// faults are those of the whole server; they last until they are taken back. Guarded by server.mu.
+// faults are those of the whole server; they last until they are taken back. Guarded by
+// server.mu.
 type faults struct {
 	refuse     bool
 	mute       bool
@@ -19,7 +20,8 @@ type faults struct {
 	earlyEvent step
 }
 
-// RefuseConnections makes the server close new connections as soon as they are made, until it is called with false.
+// RefuseConnections makes the server close new connections as soon as they are made,
+// until it is called with false.
 func (s *Server) RefuseConnections(refuse bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,9 +41,9 @@ func (s *Server) mutesKeepalive() bool {
 	return s.faults.mute
 }
 
-// DelayReplies sends the replies to the procedures (none given: to all that have no delay of their own) d later than they
-// are ready; events are not held up. Replies with different delays overtake each
-// other, as a real daemon's do. 0 ends it.
+// DelayReplies sends the replies to the procedures (none given: to all that have no delay
+// of their own) d later than they are ready; events are not held up. Replies with
+// different delays overtake each other, as a real daemon's do. 0 ends it.
 func (s *Server) DelayReplies(d time.Duration, procedures ...int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +63,8 @@ func (s *Server) DelayReplies(d time.Duration, procedures ...int32) {
 	}
 }
 
-// ErrorFor makes every call of the procedure fail with that code (virErrorNumber), until it is called with
-// code 0. The call has no effect.
+// ErrorFor makes every call of the procedure fail with that code (virErrorNumber), until
+// it is called with code 0. The call has no effect.
 func (s *Server) ErrorFor(procedure, code int32, message string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,8 +81,9 @@ func (s *Server) ErrorFor(procedure, code int32, message string) {
 	}
 }
 
-// EventBeforeReply makes every registration for lifecycle events that covers the domain see one event of it
-// before its own reply, as happens under load; until it is called with the zero Domain.
+// EventBeforeReply makes every registration for lifecycle events that covers the domain
+// see one event of it before its own reply, as happens under load; until it is called
+// with the zero Domain.
 func (s *Server) EventBeforeReply(d schema.Object, event, detail int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +94,8 @@ func (s *Server) EventBeforeReply(d schema.Object, event, detail int32) {
 	}
 }
 
-// emitEarly is called with server.mu held, after a registration and before its reply is queued.
+// emitEarly is called with server.mu held, after a registration and before its reply is
+// queued.
 func (c *Client) emitEarly(eventID int32) {
 	f := &c.server.faults
 	r := &c.registrations[len(c.registrations)-1]
@@ -153,8 +157,8 @@ func (c *Client) CutAfter(n int) {
 	}
 }
 
-// Stall stops reading and writing, without a word to the peer, as a host that lost its power
-// or its network. What is queued waits. [Client.Unstall] ends it.
+// Stall stops reading and writing, without a word to the peer, as a host that lost its
+// power or its network. What is queued waits. [Client.Unstall] ends it.
 func (c *Client) Stall() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,7 +173,8 @@ func (c *Client) Unstall() {
 	c.changed.Broadcast()
 }
 
-// Garbage sends bytes that no frame begins with: the stream is out of step from there on. The connection stays open.
+// Garbage sends bytes that no frame begins with: the stream is out of step from there on.
+// The connection stays open.
 func (c *Client) Garbage() {
 	c.queueRaw([]byte("\xff\xff\xff\xff garbage"))
 }

@@ -93,7 +93,8 @@ func TestDelayReplies(t *testing.T) {
 	})
 }
 
-// TestAtMostFiveRequests: the sixth call is not even read until a reply to one of the five was written.
+// TestAtMostFiveRequests: the sixth call is not even read until a reply to one of the
+// five was written.
 func TestAtMostFiveRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p, _ := pair(t, Options{})

@@ -21,11 +21,12 @@ type FirehoseOptions struct {
 	Rate int
 	// Batch is how many events are queued at a time. Default 512.
 	Batch int
-	// Window is how many bytes may wait to be written to one client before it holds up the
-	// firehose. Default 256 KiB.
+	// Window is how many bytes may wait to be written to one client before it holds up
+	// the firehose. Default 256 KiB.
 	Window int
-	// Clients is how many clients must be registered for lifecycle events for the firehose to go on; while
-	// there are fewer it waits. 0 means 1; negative means that it never waits, and events without a client are lost.
+	// Clients is how many clients must be registered for lifecycle events for the
+	// firehose to go on; while there are fewer it waits. 0 means 1; negative means that
+	// it never waits, and events without a client are lost.
 	Clients int
 }
 
@@ -67,28 +68,33 @@ type FirehoseResult struct {
 type FirehoseClient struct {
 	// Number is the connection's, as in [ClientInfo].
 	Number uint64
-	// First is the number of the first event made while the client was registered. Event n is number n/Domains
-	// of domain n%Domains.
+	// First is the number of the first event made while the client was registered. Event
+	// n is number n/Domains of domain n%Domains.
 	First int
-	// Queued is how many messages were queued for it: one for each event and matching registration.
+	// Queued is how many messages were queued for it: one for each event and matching
+	// registration.
 	Queued uint64
-	// Written is how many event messages were wholly handed to its socket: all that were queued, unless it was closed.
-	// Events from other sources in that time are counted too.
+	// Written is how many event messages were wholly handed to its socket: all that were
+	// queued, unless it was closed. Events from other sources in that time are counted
+	// too.
 	Written uint64
 	// Closed says why the connection ended, if it did.
 	Closed CloseReason
 }
 
-// firehoseCycle is the lifecycle that every firehose domain goes through, again and again.
+// firehoseCycle is the lifecycle that every firehose domain goes through, again and
+// again.
 var firehoseCycle = [...]step{startedBooted, suspendedPaused, resumedUnpaused, stoppedShutdown}
 
-// FirehoseEvent returns the type and detail of event number k (from 0) of any firehose domain.
+// FirehoseEvent returns the type and detail of event number k (from 0) of any firehose
+// domain.
 func FirehoseEvent(k int) (event, detail int32) {
 	st := firehoseCycle[k%len(firehoseCycle)]
 	return st.event, st.detail
 }
 
-// FirehoseDomain returns firehose domain i as event number k names it: the UUID holds i, the id is k+1.
+// FirehoseDomain returns firehose domain i as event number k names it: the UUID holds i,
+// the id is k+1.
 func FirehoseDomain(i, k int) schema.Object {
 	d := schema.Object{
 		UUID: schema.UUID{0xf1, 0x7e, 0x40, 0x5e, 0, 0, 0x40, 0, 0x80},
@@ -116,12 +122,14 @@ type firehoseClient struct {
 	FirehoseClient
 }
 
-// Firehose sends lifecycle events of made-up domains, round and round, to every client whose registration matches, until
-// opts.Events are written or ctx ends (the error is then ctx's). Clients may come and go meanwhile.
+// Firehose sends lifecycle events of made-up domains, round and round, to every client
+// whose registration matches, until opts.Events are written or ctx ends (the error is
+// then ctx's). Clients may come and go meanwhile.
 //
-// The slowest client sets the pace: at most opts.Window bytes wait for each, and one that does not read holds up everything
-// until it reads or is gone. The content can be checked, see [FirehoseTally]. The domains are
-// in the server's lists, without a Defined event; their states are brought up to date at the end.
+// The slowest client sets the pace: at most opts.Window bytes wait for each, and one that
+// does not read holds up everything until it reads or is gone. The content can be
+// checked, see [FirehoseTally]. The domains are in the server's lists, without a Defined
+// event; their states are brought up to date at the end.
 func (s *Server) Firehose(ctx context.Context, opts FirehoseOptions) (FirehoseResult, error) {
 	if err := opts.setDefaults(); err != nil {
 		return FirehoseResult{}, err
@@ -238,7 +246,8 @@ func (f *firehose) ended(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// registered counts the open clients with a registration for lifecycle events. Called with server.mu held.
+// registered counts the open clients with a registration for lifecycle events. Called
+// with server.mu held.
 func (f *firehose) registered() int {
 	n := 0
 	for _, c := range f.server.clients {
@@ -249,38 +258,8 @@ func (f *firehose) registered() int {
 	return n
 }
 
-// hasLifecycle is called with server.mu held.
-func (c *Client) hasLifecycle() bool {
-	for i := range c.registrations {
-		if c.registrations[i].eventID == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// isClosed is true from the end of the connection on, which the reader may not have noticed yet.
-func (c *Client) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
-}
-
-// waitQueued waits until at most n bytes wait to be written, or the connection is closed.
-func (c *Client) waitQueued(ctx context.Context, n int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for !c.closed && len(c.out)+c.inWrite > n {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		c.changed.Wait()
-	}
-	return nil
-}
-
-// queue queues the next n events for every client. It returns false, and made none, if the clients
-// that it waited for are gone again.
+// queue queues the next n events for every client. It returns false, and made none, if
+// the clients that it waited for are gone again.
 func (f *firehose) queue(n int) bool {
 	s := f.server
 	s.mu.Lock()

@@ -120,7 +120,8 @@ func TestFirehoseCountsWhatWasWrittenBeforeACut(t *testing.T) {
 	p.wantEOF()
 }
 
-// TestFirehoseKeepsItsRate: what a rate promises, and what a time without clients does to it.
+// TestFirehoseKeepsItsRate: what a rate promises, and what a time without clients does to
+// it.
 func TestFirehoseKeepsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(Options{})
@@ -149,7 +150,8 @@ func TestFirehoseKeepsItsRate(t *testing.T) {
 	})
 }
 
-// TestFirehoseClientsComeAndGo: each connection gets a whole stretch of the stream, and the result says which.
+// TestFirehoseClientsComeAndGo: each connection gets a whole stretch of the stream, and
+// the result says which.
 func TestFirehoseClientsComeAndGo(t *testing.T) {
 	s := NewServer(Options{})
 	defer s.Close()

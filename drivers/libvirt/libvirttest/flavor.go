@@ -5,10 +5,11 @@ type Flavor int
 
 // The flavors.
 const (
-	// FlavorTest is the test driver: one event for each change. It knows no paused start, no migration, no
-	// power management and no panic.
+	// FlavorTest is the test driver: one event for each change. It knows no paused start,
+	// no migration, no power management and no panic.
 	FlavorTest Flavor = iota
-	// FlavorQEMU is the QEMU driver: Resumed before Started, Shutdown before Stopped, and so on.
+	// FlavorQEMU is the QEMU driver: Resumed before Started, Shutdown before Stopped, and
+	// so on.
 	FlavorQEMU
 )
 

@@ -6,8 +6,8 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// Keepalive as in src/rpc/virkeepalive.c: a client that asked for it (SUPPORTS_FEATURE 10) and
-// sent nothing for an interval gets a PING; after Options.KeepaliveCount of them
+// Keepalive as in src/rpc/virkeepalive.c: a client that asked for it (SUPPORTS_FEATURE
+// 10) and sent nothing for an interval gets a PING; after Options.KeepaliveCount of them
 // without any frame from the client, and one interval more, it is cut off. PINGs of the
 // client are answered whether it asked or not.
 
@@ -29,7 +29,8 @@ func (c *Client) startKeepalive() {
 	c.armKeepalive(c.server.opts.KeepaliveInterval)
 }
 
-// armKeepalive starts the timer, which the server's WaitGroup counts until it has run or was stopped.
+// armKeepalive starts the timer, which the server's WaitGroup counts until it has run or
+// was stopped.
 func (c *Client) armKeepalive(d time.Duration) {
 	c.server.wg.Add(1)
 	c.keepalive = time.AfterFunc(d, c.keepaliveTick)

@@ -13,8 +13,8 @@ func askForKeepalive(p *peer) {
 	p.must(wire.ProcConnectSupportsFeature, encode(int(wire.FeatureKeepalive)))
 }
 
-// TestKeepaliveCutsOffASilentClient has the times measured with libvirtd 9.0.0: PINGs at 5, 10, 15, 20 and 25
-// seconds, the end at 30.
+// TestKeepaliveCutsOffASilentClient has the times measured with libvirtd 9.0.0: PINGs at
+// 5, 10, 15, 20 and 25 seconds, the end at 30.
 func TestKeepaliveCutsOffASilentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewServer(Options{})

@@ -33,13 +33,15 @@ func (d *Domain) run(reason int32) {
 	d.state, d.reason = stateRunning, reason
 }
 
-// stop ends a domain that the driver stopped: Stopped, the sequence's last step, comes once the process is gone and
-// carries id -1, but for a transient domain of the test driver. The steps before it carry the id.
+// stop ends a domain that the driver stopped: Stopped, the sequence's last step, comes
+// once the process is gone and carries id -1, but for a transient domain of the test
+// driver. The steps before it carry the id.
 func (d *Domain) stop(reason int32, steps ...step) {
 	d.end(reason, d.defined || d.server.opts.Flavor != FlavorTest, steps)
 }
 
-// die ends a domain whose process ended by itself: QEMU's driver sends Stopped with the old id then.
+// die ends a domain whose process ended by itself: QEMU's driver sends Stopped with the
+// old id then.
 func (d *Domain) die(reason int32, steps ...step) {
 	d.end(reason, d.defined && d.server.opts.Flavor == FlavorTest, steps)
 }
@@ -76,7 +78,8 @@ func (d *Domain) start(f Flavor) error {
 	return nil
 }
 
-// StartPaused is virsh start --paused; a saved domain is restored. The test driver refuses it.
+// StartPaused is virsh start --paused; a saved domain is restored. The test driver
+// refuses it.
 func (d *Domain) StartPaused() error {
 	return d.change(func(f Flavor) error {
 		if f == FlavorTest {
@@ -145,7 +148,8 @@ func (d *Domain) destroy(f Flavor) error {
 	return nil
 }
 
-// Crash is a panic of the guest, whose domain is destroyed for it (virsh dump --crash in the test driver).
+// Crash is a panic of the guest, whose domain is destroyed for it (virsh dump --crash in
+// the test driver).
 func (d *Domain) Crash() error {
 	return d.change(func(f Flavor) error {
 		if err := d.requireActive(); err != nil {
@@ -186,8 +190,8 @@ func (d *Domain) Save() error {
 	})
 }
 
-// Restore starts a saved domain from its memory. Whether it was saved is not checked. A transient
-// domain that is gone comes back, since its saved image holds its definition.
+// Restore starts a saved domain from its memory. Whether it was saved is not checked. A
+// transient domain that is gone comes back, since its saved image holds its definition.
 func (d *Domain) Restore() error {
 	s := d.server
 	s.mu.Lock()
@@ -240,7 +244,8 @@ func (d *Domain) Rename(name string) error {
 	})
 }
 
-// Undefine removes the definition. A domain that runs goes on as a transient one; else it is gone.
+// Undefine removes the definition. A domain that runs goes on as a transient one; else it
+// is gone.
 func (d *Domain) Undefine() error { return d.change(d.undefine) }
 
 func (d *Domain) undefine(f Flavor) error {
@@ -255,7 +260,8 @@ func (d *Domain) undefine(f Flavor) error {
 	return nil
 }
 
-// PMSuspend is the guest's own suspend to memory, PMWakeup its end. The test driver has neither.
+// PMSuspend is the guest's own suspend to memory, PMWakeup its end. The test driver has
+// neither.
 func (d *Domain) PMSuspend() error {
 	return d.change(func(f Flavor) error {
 		if f == FlavorTest {
@@ -285,8 +291,9 @@ func (d *Domain) PMWakeup() error {
 	})
 }
 
-// MigrateOut is the source's half of a live migration. With undefineSource the definition is gone
-// afterwards, and as in QEMU's driver no Undefined says so. The test driver cannot migrate.
+// MigrateOut is the source's half of a live migration. With undefineSource the definition
+// is gone afterwards, and as in QEMU's driver there is no Undefined event. The test
+// driver cannot migrate.
 func (d *Domain) MigrateOut(undefineSource bool) error {
 	return d.change(func(f Flavor) error {
 		if f == FlavorTest {
@@ -303,8 +310,9 @@ func (d *Domain) MigrateOut(undefineSource bool) error {
 	})
 }
 
-// MigrateIn is the destination's half of a live migration: the domain appears running; with
-// persistent it is defined too. It comes before the source's half, as on real hosts. The domain may be known and shut off.
+// MigrateIn is the destination's half of a live migration: the domain appears running;
+// with persistent it is defined too. It comes before the source's half, as on real hosts.
+// The domain may be known and shut off.
 func (s *Server) MigrateIn(name string, uuid schema.UUID, persistent bool) (*Domain, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

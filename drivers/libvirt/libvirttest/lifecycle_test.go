@@ -68,7 +68,8 @@ func TestMigration(t *testing.T) {
 	}
 }
 
-// TestRefusals: what the driver refuses is an error with libvirt's code, and emits nothing.
+// TestRefusals: what the driver refuses is an error with libvirt's code, and emits
+// nothing.
 func TestRefusals(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -5,8 +5,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Flags of LIST_ALL_DOMAINS and GET_ALL_DOMAIN_STATS (virConnectListAllDomainsFlags), in groups: a
-// domain must fit one flag of every group of which a flag is set.
+// Flags of LIST_ALL_DOMAINS and GET_ALL_DOMAIN_STATS (virConnectListAllDomainsFlags), in
+// groups: a domain must fit one flag of every group of which a flag is set.
 const (
 	listActive      uint32 = 1 << 0
 	listInactive    uint32 = 1 << 1
@@ -141,8 +141,9 @@ func decodeStats(d *wire.Decoder) statsArgs {
 	return args
 }
 
-// getAllDomainStats knows the state group only; like the real drivers it answers unknown groups with no
-// parameters unless it is told to insist, and leaves out named domains that do not exist.
+// getAllDomainStats knows the state group only; like the real drivers it answers unknown
+// groups with no parameters unless a flag makes it insist, and leaves out named domains
+// that do not exist.
 func getAllDomainStats(c *Client, args statsArgs) ([]byte, *wire.RemoteError) {
 	s := c.server
 	f := s.opts.Flavor

@@ -86,8 +86,8 @@ func (r *realQEMU) change(t *testing.T, verb string, args ...string) {
 	}
 }
 
-// awaitShutOff waits until the daemon has noticed that the guest's process has ended. It sends
-// Stopped before that.
+// awaitShutOff waits until the daemon has noticed that the guest's process has ended. It
+// sends Stopped before that.
 func (r *realQEMU) awaitShutOff(t *testing.T) {
 	t.Helper()
 	for range 200 {

@@ -1,13 +1,14 @@
 package libvirttest
 
 import (
+	"context"
 	"encoding/binary"
 
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// keepQueue is the largest buffer that a client keeps while it has nothing to write, unless a
-// firehose is on it.
+// keepQueue is the largest buffer that a client keeps while it has nothing to write,
+// unless a firehose is on it.
 const keepQueue = 4 << 10
 
 // frameOverhead is the size of a frame without payload.
@@ -72,8 +73,8 @@ func appendEvent(dst []byte, procedure, callback int32, fields []byte) []byte {
 	return dst
 }
 
-// roomLocked reports whether n more bytes may be queued. It cuts off a client whose
-// queue is over its bound.
+// roomLocked reports whether n more bytes may be queued. It cuts off a client whose queue
+// is over its bound.
 func (c *Client) roomLocked(n int) bool {
 	if c.closed {
 		return false
@@ -156,7 +157,8 @@ func (c *Client) writeLocked() {
 	c.changed.Broadcast()
 }
 
-// countFrames returns how many whole frames b starts with, and how many of them are events.
+// countFrames returns how many whole frames b starts with, and how many of them are
+// events.
 func countFrames(b []byte) (events, frames int) {
 	for len(b) >= frameOverhead {
 		length := int(binary.BigEndian.Uint32(b))
@@ -173,8 +175,8 @@ func countFrames(b []byte) (events, frames int) {
 	return events, frames
 }
 
-// frameEnd returns where the first limit frames of b end and how many they are.
-// Bytes that are no frame belong to the frame before them.
+// frameEnd returns where the first limit frames of b end and how many they are. Bytes
+// that are no frame belong to the frame before them.
 func frameEnd(b []byte, limit int) (end, frames int) {
 	for end < len(b) && frames < limit {
 		if len(b)-end < wire.LengthSize {
@@ -188,4 +190,35 @@ func frameEnd(b []byte, limit int) (end, frames int) {
 		frames++
 	}
 	return end, frames
+}
+
+// hasLifecycle is called with server.mu held.
+func (c *Client) hasLifecycle() bool {
+	for i := range c.registrations {
+		if c.registrations[i].eventID == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isClosed is true from the end of the connection on, which the reader may not have
+// noticed yet.
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// waitQueued waits until at most n bytes wait to be written, or the connection is closed.
+func (c *Client) waitQueued(ctx context.Context, n int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !c.closed && len(c.out)+c.inWrite > n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		c.changed.Wait()
+	}
+	return nil
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/virtcast/virtcast/drivers/libvirt/wire"
 )
 
-// idle opens n clients that are registered and silent, over unix sockets, and keeps nothing
-// on their own side but the socket.
+// idle opens n clients that are registered and silent, over unix sockets, and keeps
+// nothing on their own side but the socket.
 func idle(t testing.TB, s *Server, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
@@ -99,8 +99,9 @@ func TestThousandServers(t *testing.T) {
 	}
 }
 
-// BenchmarkIdleClient reports what one idle client costs on the server's side (the socket's own
-// side included), so that it can be taken off what is measured with a bridge in the same process.
+// BenchmarkIdleClient reports what one idle client costs on the server's side (the
+// socket's own side included), so that it can be taken off what is measured with a bridge
+// in the same process.
 func BenchmarkIdleClient(b *testing.B) {
 	s := NewServer(Options{})
 	defer s.Close()

@@ -12,11 +12,11 @@ import (
 
 // ScenarioOptions shape [Server.Scenario].
 type ScenarioOptions struct {
-	// Pace is the mean time between two actions; each pause is between half and one and a half of
-	// it. Default 1s.
+	// Pace is the mean time between two actions; each pause is between half and one and a
+	// half of it. Default 1s.
 	Pace time.Duration
-	// Seed seeds the random source: the same seed on a new server gives the same
-	// actions. The zero value is a seed like any other.
+	// Seed seeds the random source: the same seed on a new server gives the same actions.
+	// The zero value is a seed like any other.
 	Seed uint64
 	// Steps is how many actions are done; 0: until ctx ends.
 	Steps int
@@ -46,7 +46,8 @@ var scenarioDomains = []scenarioDomain{
 	{name: "desktop-1", uuid: scenarioUUID(6)},
 }
 
-// ScenarioDomains returns the domains that [Server.Scenario] lives through. Their names and UUIDs are stable.
+// ScenarioDomains returns the domains that [Server.Scenario] lives through. Their names
+// and UUIDs are stable.
 func ScenarioDomains() []schema.Object {
 	domains := make([]schema.Object, len(scenarioDomains))
 	for i, d := range scenarioDomains {
@@ -61,9 +62,11 @@ type action struct {
 	do     func() error
 }
 
-// Scenario lets a handful of named domains live: they are defined and started, then suspended, resumed, saved, restored, shut
-// down, crash, sleep, and migrate away and back, at the pace given. It returns nil after opts.Steps actions or when ctx
-// ends or the server is closed, and an error if the domains could not be defined. It blocks on no client.
+// Scenario lets a handful of named domains live: they are defined and started, then
+// suspended, resumed, saved, restored, shut down, crash, sleep, and migrate away and
+// back, at the pace given. It returns nil after opts.Steps actions or when ctx ends or
+// the server is closed, and an error if the domains could not be defined. It blocks on no
+// client.
 func (s *Server) Scenario(ctx context.Context, opts ScenarioOptions) error {
 	if opts.Pace <= 0 {
 		opts.Pace = time.Second
@@ -174,7 +177,8 @@ func (s *Server) possible(sd scenarioDomain) []action {
 	return []action{{1, d.Start}}
 }
 
-// appear brings a domain that is not here: a transient one is created, another migrates back.
+// appear brings a domain that is not here: a transient one is created, another migrates
+// back.
 func (s *Server) appear(sd scenarioDomain) error {
 	if sd.transient || s.opts.Flavor != FlavorQEMU {
 		_, err := s.Create(sd.name, sd.uuid)

@@ -14,8 +14,8 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// Options shape a [Server]. The zero value is a libvirtd 9.0.0 with the test driver
-// open to everyone, with the one running domain "test" of test:///default.
+// Options shape a [Server]. The zero value is a libvirtd 9.0.0 with the test driver open
+// to everyone, with the one running domain "test" of test:///default.
 type Options struct {
 	// Flavor chooses whose event sequences the domains emit.
 	Flavor Flavor
@@ -28,23 +28,24 @@ type Options struct {
 	// test driver's 2 (or QEMU's 7002000), and 9000000.
 	Version, LibVersion uint64
 	// Auth is the answer to AUTH_LIST. Default: none. With anything else every call but
-	// those that authenticate is refused until polkit (always content) was asked;
-	// SASL is never content.
+	// those that authenticate is refused until polkit (always content) was asked; SASL is
+	// never content.
 	Auth []int32
 	// Empty leaves out the domain "test".
 	Empty bool
 	// EventIDs is how many domain event ids are known. Default 27, as in 9.0.
 	EventIDs int32
-	// KeepaliveInterval is the time without a frame after which a client that asked
-	// for keepalive gets a PING. Default 5s; negative means never.
+	// KeepaliveInterval is the time without a frame after which a client that asked for
+	// keepalive gets a PING. Default 5s; negative means never.
 	KeepaliveInterval time.Duration
 	// KeepaliveCount is how many PINGs may stay unanswered. Default 5.
 	KeepaliveCount int
-	// MaxRequests is how many calls of one client may wait for their reply to be
-	// written before its socket is no longer read. Default 5.
+	// MaxRequests is how many calls of one client may wait for their reply to be written
+	// before its socket is no longer read. Default 5.
 	MaxRequests int
-	// MaxQueue bounds what waits to be written to one client, in bytes. libvirtd has
-	// no bound. A client that is behind by more is cut off; see [ClientInfo]. Default 64 MiB.
+	// MaxQueue bounds what waits to be written to one client, in bytes. libvirtd has no
+	// bound. A client that is behind by more is cut off; see [ClientInfo]. Default 64
+	// MiB.
 	MaxQueue int
 	// OnConnect is called for every new connection before anything is read from it: the
 	// place for faults from the first byte on. It must not block.
@@ -94,8 +95,8 @@ type Server struct {
 
 	wg sync.WaitGroup // every goroutine and timer of the server
 
-	// mu guards what follows; every event is queued under it, so that all
-	// clients see the same order. It is taken before any Client.mu.
+	// mu guards what follows; every event is queued under it, so that all clients see the
+	// same order. It is taken before any Client.mu.
 	mu           sync.Mutex
 	changed      *sync.Cond // on mu: a client, a registration or closed changed
 	closed       bool
@@ -110,8 +111,8 @@ type Server struct {
 	fields       []byte // scratch space of emit
 }
 
-// NewServer returns a server that waits for [Server.Serve], [Server.Listen] or [Server.Pipe]. It
-// starts nothing.
+// NewServer returns a server that waits for [Server.Serve], [Server.Listen] or
+// [Server.Pipe]. It starts nothing.
 func NewServer(opts Options) *Server {
 	opts.setDefaults()
 	s := &Server{
@@ -132,17 +133,17 @@ func NewServer(opts Options) *Server {
 func (s *Server) URI() string { return s.opts.URI }
 
 // Pipe returns the client's end of a new connection in memory. Like net.Pipe it has no
-// buffer: what the server sends waits in its queue until it is read; and once the server's end is closed, setting a
-// deadline fails with io.ErrClosedPipe. After Close, or while connections
-// are refused, the returned end is at its end of file.
+// buffer: what the server sends waits in its queue until it is read; and once the
+// server's end is closed, setting a deadline fails with io.ErrClosedPipe. After Close, or
+// while connections are refused, the returned end is at its end of file.
 func (s *Server) Pipe() net.Conn {
 	client, server := net.Pipe()
 	s.accept(server)
 	return client
 }
 
-// DialContext returns [Server.Pipe]; its signature is that of net.Dialer, whose
-// place it takes in clients. Network and address are ignored.
+// DialContext returns [Server.Pipe]; its signature is that of net.Dialer, whose place it
+// takes in clients. Network and address are ignored.
 func (s *Server) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -164,8 +165,8 @@ func (s *Server) Listen(network, address string) (net.Addr, error) {
 	return l.Addr(), nil
 }
 
-// Serve accepts connections from l until Close is called, then returns [ErrServerClosed]; or until
-// Accept fails, then returns that. It closes l.
+// Serve accepts connections from l until Close is called, then returns [ErrServerClosed];
+// or until Accept fails, then returns that. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.track(l) {
 		return errors.Join(ErrServerClosed, l.Close())

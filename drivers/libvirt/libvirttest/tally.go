@@ -7,12 +7,14 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// FirehoseTally checks at a reader what a [Server.Firehose] sent. The zero value is ready. A domain's first event
-// may have any number, since a reader may join late. Not safe for concurrent use.
+// FirehoseTally checks at a reader what a [Server.Firehose] sent. The zero value is
+// ready. A domain's first event may have any number, since a reader may join late. Not
+// safe for concurrent use.
 type FirehoseTally struct {
 	// Events counts all that were added and are a firehose's.
 	Events uint64
-	// Lost counts the numbers that were jumped over, Repeated those that came again or too late.
+	// Lost counts the numbers that were jumped over, Repeated those that came again or
+	// too late.
 	Lost, Repeated uint64
 	// Foreign counts events of other domains, and events that do not fit their number.
 	Foreign uint64
@@ -51,7 +53,8 @@ func (t *FirehoseTally) Add(d schema.Object, event, detail int32) error {
 	}
 }
 
-// Next returns the number of the event that domain i should send next, and whether any was seen.
+// Next returns the number of the event that domain i should send next, and whether any
+// was seen.
 func (t *FirehoseTally) Next(i int) (k int, seen bool) {
 	k, seen = t.next[uint32(i)]
 	return k, seen

@@ -150,7 +150,8 @@ func (s *script) note(format string, args ...any) {
 	fmt.Fprintf(&s.lines, format+"\n", args...)
 }
 
-// connect makes a connection of that name, and opens the script's URI unless flags is negative.
+// connect makes a connection of that name, and opens the script's URI unless flags is
+// negative.
 func (s *script) connect(name string, flags int) {
 	s.t.Helper()
 	s.note("# %s connects", name)
@@ -270,7 +271,8 @@ func (s *script) quiet(names ...string) {
 	}
 }
 
-// change changes a domain from elsewhere, and notes the n events that each of the peers is to receive.
+// change changes a domain from elsewhere, and notes the n events that each of the peers
+// is to receive.
 func (s *script) change(n int, receivers []string, verb string, args ...string) {
 	s.t.Helper()
 	s.note("$ %s %s", verb, strings.Join(args, " "))

@@ -15,13 +15,14 @@ type File struct {
 	groups map[string]map[string]string
 }
 
-// ErrSyntax is returned, wrapped with file and line, for a file that libvirt
-// would refuse.
+// ErrSyntax is returned, wrapped with file and line, for a file that libvirt would
+// refuse.
 var ErrSyntax = errors.New("malformed authentication file")
 
-// parser walks a file byte by byte, in libvirt's grammar (src/util/virkeyfile.c): groups "[name]",
-// entries "key=value" with letters and digits in the key and everything up to the end of the line in
-// the value, comments that begin a line with # or ;, and blank lines. Space is not trimmed.
+// parser walks a file byte by byte, in libvirt's grammar (src/util/virkeyfile.c): groups
+// "[name]", entries "key=value" with letters and digits in the key and everything up to
+// the end of the line in the value, comments that begin a line with # or ;, and blank
+// lines. Space is not trimmed.
 type parser struct {
 	path  string
 	data  string
@@ -30,8 +31,9 @@ type parser struct {
 	group map[string]string
 }
 
-// ParseFile parses an authentication file. path is for messages only. The error wraps [ErrSyntax],
-// and names the line. Unknown groups and keys are kept and ignored, since other services share the file.
+// ParseFile parses an authentication file. path is for messages only. The error wraps
+// [ErrSyntax], and names the line. Unknown groups and keys are kept and ignored, since
+// other services share the file.
 func ParseFile(path string, data []byte) (*File, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("%w: %s is larger than %d bytes", ErrSyntax, path, maxFile)
@@ -128,9 +130,9 @@ func isAlphanumeric(c byte) bool {
 }
 
 // Lookup returns the login for a service on a host: the group [auth-SERVICE-HOST], else
-// [auth-SERVICE-default], names by credentials= the group [credentials-NAME]. An empty host is localhost.
-// The error wraps [ErrNoCredentials] when neither group is there, [ErrSyntax] when
-// the groups do not fit together.
+// [auth-SERVICE-default], names by credentials= the group [credentials-NAME]. An empty
+// host is localhost. The error wraps [ErrNoCredentials] when neither group is there,
+// [ErrSyntax] when the groups do not fit together.
 func (f *File) Lookup(service, host string) (Credentials, error) {
 	if host == "" {
 		host = "localhost"

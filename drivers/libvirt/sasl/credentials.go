@@ -18,7 +18,8 @@ type Credentials struct {
 	// Username is who logs in: authname= of the file, or username= without one.
 	Username string
 	Password string
-	// AuthorizeAs is whom to act as, if that is someone else: username= of a file that has authname= too.
+	// AuthorizeAs is whom to act as, if that is someone else: username= of a file that
+	// has authname= too.
 	AuthorizeAs string
 	// Source is the file that they came from, for messages.
 	Source string
@@ -33,16 +34,17 @@ func (c Credentials) GoString() string { return "sasl.Credentials(" + c.String()
 // LogValue keeps the password out of logs.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// ErrNoCredentials is returned when there is no login for a host. The error that
-// wraps it names the files.
+// ErrNoCredentials is returned when there is no login for a host. The error that wraps it
+// names the files.
 var ErrNoCredentials = errors.New("no credentials")
 
-// Find reads the login for a host ("" for a local daemon) from the first of these files that exists:
-// authFile (the URI's authfile= parameter), $LIBVIRT_AUTH_FILE, auth.conf in
-// $XDG_CONFIG_HOME/libvirt or else ~/.config/libvirt, and /etc/libvirt/auth.conf. The first two
-// must exist if they are named. Only that one file counts, as in libvirt; but there the environment
-// beats the URI, here the URI, which says more, wins. The error wraps [ErrNoCredentials]
-// when the file has no login for the host, or when there is no file.
+// Find reads the login for a host ("" for a local daemon) from the first of these files
+// that exists: authFile (the URI's authfile= parameter), $LIBVIRT_AUTH_FILE, auth.conf in
+// $XDG_CONFIG_HOME/libvirt or else ~/.config/libvirt, and /etc/libvirt/auth.conf. The
+// first two must exist if they are named. Only that one file counts, as in libvirt; but
+// there the environment beats the URI, here the URI, which says more, wins. The error
+// wraps [ErrNoCredentials] when the file has no login for the host, or when there is no
+// file.
 func Find(authFile, host string) (Credentials, error) {
 	path, err := locate(authFile)
 	if err != nil {
@@ -70,15 +72,10 @@ func locate(authFile string) (string, error) {
 	if env := os.Getenv("LIBVIRT_AUTH_FILE"); env != "" {
 		return env, nil
 	}
-	var candidates []string
-	config := os.Getenv("XDG_CONFIG_HOME")
-	if home, err := os.UserHomeDir(); config == "" && err == nil {
-		config = filepath.Join(home, ".config")
+	candidates := []string{systemFile}
+	if config := configDir(); config != "" {
+		candidates = []string{filepath.Join(config, "libvirt", "auth.conf"), systemFile}
 	}
-	if config != "" {
-		candidates = append(candidates, filepath.Join(config, "libvirt", "auth.conf"))
-	}
-	candidates = append(candidates, systemFile)
 	for _, path := range candidates {
 		_, err := os.Stat(path)
 		if err == nil {
@@ -90,4 +87,17 @@ func locate(authFile string) (string, error) {
 	}
 	return "", fmt.Errorf("%w: none of %s exists; write one, or name it with authfile= in the URI or LIBVIRT_AUTH_FILE",
 		ErrNoCredentials, strings.Join(candidates, ", "))
+}
+
+// configDir returns the directory of the user's configuration, or "" if there is none. A
+// relative path counts for nothing, as the XDG specification has it: a login is never
+// taken from below the working directory unless authfile= or LIBVIRT_AUTH_FILE names it.
+func configDir() string {
+	if config := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(config) {
+		return config
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		return filepath.Join(home, ".config")
+	}
+	return ""
 }

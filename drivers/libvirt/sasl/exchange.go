@@ -15,8 +15,8 @@ type Reply struct {
 	Has  bool
 }
 
-// Peer carries the messages to the daemon: AUTH_SASL_START and AUTH_SASL_STEP. Both
-// block until the reply or until ctx ends.
+// Peer carries the messages to the daemon: AUTH_SASL_START and AUTH_SASL_STEP. Both block
+// until the reply or until ctx ends.
 type Peer interface {
 	SASLStart(ctx context.Context, mechanism string, data []byte, has bool) (Reply, error)
 	SASLStep(ctx context.Context, data []byte, has bool) (Reply, error)
@@ -25,12 +25,12 @@ type Peer interface {
 // maxRounds bounds an exchange with a daemon that never finishes. SCRAM takes 3.
 const maxRounds = 8
 
-// ErrServerUnproven is returned when the daemon says complete without the proof that
-// the mechanism asks of it: it may not be the daemon that it claims to be.
+// ErrServerUnproven is returned when the daemon says complete without the proof that the
+// mechanism asks of it: it may not be the daemon that it claims to be.
 var ErrServerUnproven = errors.New("the daemon accepted the login without proving that it knows the password")
 
-// Authenticate runs one attempt to its end. It returns nil only when the daemon said complete
-// and the mechanism is done. It blocks as long as peer does.
+// Authenticate runs one attempt to its end. It returns nil only when the daemon said
+// complete and the mechanism is done. It blocks as long as peer does.
 func Authenticate(ctx context.Context, m Mechanism, peer Peer) error {
 	data, has, err := m.Start()
 	if err != nil {

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"github.com/xdg-go/scram"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
-// The number of hash iterations that a server may ask for. Fewer would make a
-// recorded exchange cheap to guess from (RFC 7677, section 4); more would let a
-// server keep us computing: the most takes under half a second.
+// The number of hash iterations that a server may ask for. Fewer would make a recorded
+// exchange cheap to guess from (RFC 7677, section 4); more would let a server keep us
+// computing: the most takes under half a second.
 const (
 	minIterations = 4096
 	maxIterations = 1 << 20
@@ -41,14 +43,16 @@ func (s *scramClient) Start() ([]byte, bool, error) {
 	return []byte(first), true, err
 }
 
-// Step proves to the server that the password is known, then checks the proof of the server.
+// Step proves to the server that the password is known, then checks the proof of the
+// server.
 func (s *scramClient) Step(challenge []byte) ([]byte, bool, error) {
 	if err := checkIterations(string(challenge)); err != nil {
 		return nil, false, err
 	}
 	response, err := s.conversation.Step(string(challenge))
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", ScramSHA256, err)
+		// The reason may quote what the server sent, so it is not wrapped.
+		return nil, false, fmt.Errorf("%s: %s", ScramSHA256, peertext.Line(err.Error(), maxText))
 	}
 	if s.conversation.Done() {
 		return nil, false, nil // The server's signature was right, and there is no answer to it.

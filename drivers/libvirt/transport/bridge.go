@@ -8,12 +8,14 @@ import (
 	"sync/atomic"
 )
 
-// bridge makes a net.Conn with deadlines out of the two pipes of an SSH session, which have none:
+// bridge makes a net.Conn with deadlines out of the two pipes of an SSH session, which
+// have none:
 //
 //	caller ── near │ net.Pipe │ far ──(copy)── toRemote
 //	                                └─(copy)── fromRemote
 //
-// Neither copier holds more than one buffer, so a slow caller slows the remote program through SSH's window.
+// Neither copier holds more than one buffer, so a slow caller slows the remote program
+// through SSH's window.
 type bridge struct {
 	net.Conn // near
 	far      net.Conn
@@ -39,15 +41,16 @@ func newBridge(fromRemote io.Reader, toRemote io.WriteCloser, hangUp func(), exp
 	b.copiers.Go(func() {
 		_, _ = io.Copy(toRemote, far)
 		_ = toRemote.Close()
-		// If the remote side stopped listening first, what it still says must arrive: writes go nowhere
-		// until its output ends, as on a TCP connection that is half closed.
+		// If the remote side stopped listening first, what it still says must arrive:
+		// writes go nowhere until its output ends, as on a TCP connection that is half
+		// closed.
 		_, _ = io.Copy(io.Discard, far)
 	})
 	return b
 }
 
-// Read reads what the remote side wrote. When that ended badly, the error is an
-// [*Error] that wraps io.EOF and says why.
+// Read reads what the remote side wrote. When that ended badly, the error is an [*Error]
+// that wraps io.EOF and says why.
 func (b *bridge) Read(p []byte) (int, error) {
 	n, err := b.Conn.Read(p)
 	return n, b.tell(err)

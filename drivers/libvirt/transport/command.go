@@ -2,8 +2,9 @@ package transport
 
 import "strings"
 
-// remoteCommand returns what the SSH server is asked to run, in libvirt's manner: virt-ssh-helper,
-// which finds the daemon's socket itself, or netcat on a socket that we name.
+// remoteCommand returns what the SSH server is asked to run, in libvirt's manner:
+// virt-ssh-helper, which finds the daemon's socket itself, or netcat on a socket that we
+// name.
 func (u *URI) remoteCommand() string {
 	helper := "exec virt-ssh-helper -r " + quote(u.helperURI())
 	var script string
@@ -18,8 +19,8 @@ func (u *URI) remoteCommand() string {
 	return "sh -c " + quote(script)
 }
 
-// helperURI is what virt-ssh-helper gets: the URI as seen on the remote host. Of libvirt 9.0 the helper
-// ignores mode, and acts as with auto.
+// helperURI is what virt-ssh-helper gets: the URI as seen on the remote host. Of libvirt
+// 9.0 the helper ignores mode, and acts as with auto.
 func (u *URI) helperURI() string {
 	uri := u.OpenName()
 	if u.Mode == "" {
@@ -32,7 +33,8 @@ func (u *URI) helperURI() string {
 	return uri + separator + "mode=" + string(u.Mode)
 }
 
-// netcatScript runs netcat with -q0, so that it ends with its input, where it knows that option.
+// netcatScript runs netcat with -q0, so that it ends with its input, where it knows that
+// option.
 func (u *URI) netcatScript() string {
 	netcat := u.Netcat
 	if netcat == "" {
@@ -43,8 +45,9 @@ func (u *URI) netcatScript() string {
 		run + " $Q -U " + quote(u.remoteSocket())
 }
 
-// remoteSocket is the socket on the remote host: the system's read-only one, which exists with every daemon that has not
-// been told otherwise. /var/run leads to it on every Unix, /run only on some.
+// remoteSocket is the socket on the remote host: the system's read-only one, which exists
+// with every daemon that has not been told otherwise. /var/run leads to it on every Unix,
+// /run only on some.
 func (u *URI) remoteSocket() string {
 	if u.Socket != "" {
 		return u.Socket

@@ -19,7 +19,8 @@ import (
 	"github.com/virtcast/virtcast/e2e/lab"
 )
 
-// rpc makes one call at a time on a connection: enough to see that a real daemon is at its end.
+// rpc makes one call at a time on a connection: enough to see that a real daemon is at
+// its end.
 type rpc struct {
 	conn   net.Conn
 	reader *wire.Reader
@@ -232,7 +233,7 @@ func TestLibvirtdSASL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mechanism, err := sasl.Choose(offered, credentials, conn.Encrypted)
+			mechanism, err := sasl.Choose(offered, credentials, sasl.Channel{Encrypted: conn.Encrypted, Verified: conn.Verified})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +280,8 @@ func TestSSHD(t *testing.T) {
 	says(t, err, "user stranger was not let in with", "authorized_keys")
 }
 
-// virt-ssh-helper, run as a real sshd runs it, comes back with its own words when there is no daemon.
+// virt-ssh-helper, run as a real sshd runs it, comes back with its own words when there
+// is no daemon.
 func TestSSHDRunsVirtSSHHelper(t *testing.T) {
 	lab.Require(t, "libvirtd")
 	sshd := lab.SSHD(t)

@@ -8,21 +8,26 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
-// Conn is an open stream to a daemon. Deadlines work on every kind. Close ends everything that belongs
-// to it and waits for its goroutines.
+// Conn is an open stream to a daemon. Deadlines work on every kind. Close ends everything
+// that belongs to it and waits for its goroutines.
 type Conn struct {
 	net.Conn
 	Kind Kind
 	// Encrypted is that of the kind, see [Kind.Encrypted].
 	Encrypted bool
-	// Via says in a few words what was reached, for logs: a socket's path, or host, port and user.
+	// Verified is that of the URI, see [URI.Verified].
+	Verified bool
+	// Via says in a few words what was reached, for logs: a socket's path, or host, port
+	// and user.
 	Via string
 }
 
-// Error is returned by [Dialer.Dial], and by reads from an SSH connection whose
-// remote program failed. It carries what an operator can do.
+// Error is returned by [Dialer.Dial], and by reads from an SSH connection whose remote
+// program failed. It carries what an operator can do.
 type Error struct {
 	// Op is what was done: "dial", "tls handshake", "ssh login" and so on.
 	Op string
@@ -33,9 +38,13 @@ type Error struct {
 	Err  error
 }
 
-// Error returns "op uri: err; hint".
+// maxCause bounds the cause in the text of an [Error], in bytes. An SSH server's reason
+// for refusing may have 256 KiB, with line feeds and escape sequences in it.
+const maxCause = 2 << 10
+
+// Error returns "op uri: err; hint", in one line.
 func (e *Error) Error() string {
-	s := e.Op + " " + e.URI + ": " + e.Err.Error()
+	s := e.Op + " " + e.URI + ": " + peertext.Line(e.Err.Error(), maxCause)
 	if e.Hint != "" {
 		s += "; " + e.Hint
 	}
@@ -51,11 +60,13 @@ func (u *URI) fail(op string, err error, hint string) *Error {
 
 // Dialer opens streams. The zero value is ready for use and means what libvirt means.
 type Dialer struct {
-	// RunDirs are the directories of the system's sockets; nil means /run/libvirt and /var/run/libvirt.
+	// RunDirs are the directories of the system's sockets; nil means /run/libvirt and
+	// /var/run/libvirt.
 	RunDirs []string
 	// PKIDir is the directory of the system's certificates; "" means /etc/pki.
 	PKIDir string
-	// KeepAlive is TCP's; the zero value probes after 15 s of silence, every 15 s, 9 times.
+	// KeepAlive is TCP's; the zero value probes after 15 s of silence, every 15 s, 9
+	// times.
 	KeepAlive net.KeepAliveConfig
 
 	euid func() int // os.Geteuid if nil; tests play other users.
@@ -68,9 +79,9 @@ func (d Dialer) root() bool {
 	return os.Geteuid() == 0
 }
 
-// Dial opens the stream that u describes. It blocks until it is ready for the first RPC call (connected,
-// encrypted, accepted), or until ctx ends; ctx has no say afterwards. The
-// error is an [*Error], or ctx's own wrapped in one.
+// Dial opens the stream that u describes. It blocks until it is ready for the first RPC
+// call (connected, encrypted, accepted), or until ctx ends; ctx has no say afterwards.
+// The error is an [*Error], or ctx's own wrapped in one.
 func (d Dialer) Dial(ctx context.Context, u *URI) (*Conn, error) {
 	var conn *Conn
 	var err error
@@ -87,6 +98,7 @@ func (d Dialer) Dial(ctx context.Context, u *URI) (*Conn, error) {
 		err = u.fail("dial", uriError("transport %q is unknown", u.Transport), "")
 	}
 	if err == nil {
+		conn.Verified = u.Verified()
 		return conn, nil
 	}
 	var failed *Error
@@ -132,8 +144,8 @@ func connectHint(u *URI, err error) string {
 	}
 }
 
-// guard makes ctx end whatever blocks on conn. The returned func gives conn back to the caller, free of
-// deadlines, and reports why it cannot.
+// guard makes ctx end whatever blocks on conn. The returned func gives conn back to the
+// caller, free of deadlines, and reports why it cannot.
 func guard(ctx context.Context, conn net.Conn) (release func() error) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return func() error {
@@ -142,13 +154,4 @@ func guard(ctx context.Context, conn net.Conn) (release func() error) {
 		}
 		return nil
 	}
-}
-
-// home returns the user's home directory, or "" if there is none.
-func home() string {
-	dir, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return dir
 }

@@ -41,7 +41,8 @@ func (id *identity) note(format string, args ...any) {
 	id.sources = append(id.sources, fmt.Sprintf(format, args...))
 }
 
-// identityFor gathers the keys: keyfile= first, then the agent's, then the default files. The caller closes it.
+// identityFor gathers the keys: keyfile= first, then the agent's, then the default files.
+// The caller closes it.
 func identityFor(ctx context.Context, u *URI) (*identity, error) {
 	id := &identity{}
 	var fromAgent []ssh.Signer
@@ -99,7 +100,8 @@ func (id *identity) askAgent(ctx context.Context) []ssh.Signer {
 	return signers
 }
 
-// addFile adds the key of keyfile=. One with a passphrase is fine if the agent holds the same key.
+// addFile adds the key of keyfile=. One with a passphrase is fine if the agent holds the
+// same key.
 func (id *identity) addFile(u *URI, fromAgent []ssh.Signer) error {
 	signer, err := readKey(u.KeyFile)
 	if err == nil {
@@ -124,8 +126,13 @@ func (id *identity) addFile(u *URI, fromAgent []ssh.Signer) error {
 
 // addDefaults adds those default files that are there and can be used.
 func (id *identity) addDefaults() {
+	dir := inHome(".ssh")
+	if dir == "" {
+		id.note("no default key files (%s)", noHome)
+		return
+	}
 	for _, name := range defaultKeys {
-		path := filepath.Join(home(), ".ssh", name)
+		path := filepath.Join(dir, name)
 		signer, err := readKey(path)
 		var locked *ssh.PassphraseMissingError
 		switch {
@@ -150,7 +157,8 @@ func readKey(path string) (ssh.Signer, error) {
 	return ssh.ParsePrivateKey(data)
 }
 
-// loginName is the user to log in as: the URI's, else whoever runs this.
+// loginName is the user to log in as: the URI's, or else the user who runs this
+// process.
 func loginName(u *URI) (string, error) {
 	if u.User != "" {
 		return u.User, nil

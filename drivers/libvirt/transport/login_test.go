@@ -147,8 +147,8 @@ func TestLoginName(t *testing.T) {
 	}
 }
 
-// An agent that never answers holds nobody up: neither when it is asked for its keys, nor when it
-// is to sign.
+// An agent that never answers holds nobody up: neither when it is asked for its keys, nor
+// when it is to sign.
 func TestSilentAgent(t *testing.T) {
 	sshHome(t)
 	socket := filepath.Join(t.TempDir(), "agent")

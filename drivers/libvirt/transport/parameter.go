@@ -39,7 +39,8 @@ var parameters = []parameter{
 	text("authfile", nil, func(u *URI) *string { return &u.AuthFile }),
 }
 
-// refused holds the parameters of libvirt that cannot be had here, with the reason and the cure.
+// refused holds the parameters of libvirt that cannot be had here, with the reason and
+// the cure.
 var refused = map[string]string{
 	"tls_priority": "it is a GnuTLS setting; Go's TLS chooses versions and ciphers itself, so remove it",
 	"command":      "ssh is spoken in this process, no program is run; remove it",
@@ -116,7 +117,7 @@ func setKnownHostsVerify(u *URI, value string) error {
 	case "ignore":
 		u.NoVerify = true
 	case "auto":
-		return uriError("known_hosts_verify=auto would trust whoever answers first; add the host's key with ssh-keyscan, or use ignore")
+		return uriError("known_hosts_verify=auto would trust the first host that answers; add the host's key with ssh-keyscan, or use ignore")
 	default:
 		return uriError("known_hosts_verify=%s is unknown; it is normal or ignore", value)
 	}
@@ -139,8 +140,8 @@ func setSSHAuth(u *URI, value string) error {
 	return nil
 }
 
-// setParameters parses a query as libvirt does: separated by & or ;, names in any case, percent escapes,
-// and a plus sign is a plus sign.
+// setParameters parses a query as libvirt does: separated by & or ;, names in any case,
+// percent escapes, and a plus sign is a plus sign.
 func (u *URI) setParameters(query string) error {
 	seen := map[string]bool{}
 	for part := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {

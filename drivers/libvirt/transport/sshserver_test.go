@@ -15,15 +15,23 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshServer is an SSH server in this process. It runs no program: exec says what a command does.
+// sshServer is an SSH server in this process. It runs no program: exec says what a
+// command does.
 type sshServer struct {
 	t       *testing.T
 	address string
 	hostKey ssh.Signer
-	// exec plays the remote command and returns its exit status; nil refuses every command.
+	// authority issues a certificate for the host key, valid until validBefore, which is
+	// shown beside the bare key; nil for none.
+	authority   ssh.Signer
+	validBefore uint64
+	// exec plays the remote command and returns its exit status; nil refuses every
+	// command.
 	exec func(command string, stdio io.ReadWriter, stderr io.Writer) uint32
 	// forward plays a forwarded socket; nil refuses it.
 	forward func(path string, stream io.ReadWriter)
+	// refusal is what it says when it refuses to forward.
+	refusal string
 
 	config *ssh.ServerConfig
 	mu     sync.Mutex // Guards conns.
@@ -63,8 +71,9 @@ func writeKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
 	return public, key
 }
 
-// writeLockedKey makes a key file that is protected by a passphrase, as far as one can see without the passphrase: the
-// encrypted part is noise, since deriving a real key takes seconds under the race detector.
+// writeLockedKey makes a key file that is protected by a passphrase, as far as one can
+// see without the passphrase: the encrypted part is noise, since deriving a real key
+// takes seconds under the race detector.
 func writeLockedKey(t *testing.T, path string) (ssh.PublicKey, ed25519.PrivateKey) {
 	t.Helper()
 	public, key := writeKey(t, path)
@@ -91,6 +100,9 @@ func startSSH(t *testing.T, s *sshServer, authorized ...ssh.PublicKey) *sshServe
 		return nil, fmt.Errorf("key not authorized")
 	}}
 	s.config.AddHostKey(s.hostKey)
+	if s.authority != nil {
+		s.config.AddHostKey(s.certificate())
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +126,19 @@ func startSSH(t *testing.T, s *sshServer, authorized ...ssh.PublicKey) *sshServe
 		s.served.Wait()
 	})
 	return s
+}
+
+func (s *sshServer) certificate() ssh.Signer {
+	s.t.Helper()
+	cert := &ssh.Certificate{Key: s.hostKey.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: s.validBefore}
+	if err := cert.SignCert(rand.Reader, s.authority); err != nil {
+		s.t.Fatal(err)
+	}
+	signer, err := ssh.NewCertSigner(cert, s.hostKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return signer
 }
 
 // cut ends every connection without a word.
@@ -168,7 +193,7 @@ func (s *sshServer) serveSession(offered ssh.NewChannel) {
 
 func (s *sshServer) serveForward(offered ssh.NewChannel) {
 	if s.forward == nil {
-		_ = offered.Reject(ssh.Prohibited, "forwarding is off")
+		_ = offered.Reject(ssh.Prohibited, "forwarding is off"+s.refusal)
 		return
 	}
 	size := binary.BigEndian.Uint32(offered.ExtraData())

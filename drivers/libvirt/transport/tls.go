@@ -10,9 +10,9 @@ import (
 	"net"
 )
 
-// accepted is the byte that libvirtd sends, inside TLS, to a client that it lets in. One that it
-// does not let in is cut off instead. With TLS 1.3 that is the only sign: the client's
-// handshake is over before the server has looked at the client's certificate.
+// accepted is the byte that libvirtd sends, inside TLS, to a client that it lets in. One
+// that it does not let in is cut off instead. With TLS 1.3 that is the only sign: the
+// client's handshake is over before the server has looked at the client's certificate.
 const accepted = 0x01
 
 var errRefused = errors.New("the daemon closed the connection instead of accepting this client")
@@ -59,9 +59,15 @@ func open(ctx context.Context, u *URI, session *tls.Conn, files pki, hasCert boo
 	return nil
 }
 
+// revocationHint is the cure for a list that cannot be applied.
+const revocationHint = "put a complete and current list of the server's authority there (and that authority's certificate into cacert.pem), or remove the file to go without"
+
 func pkiHint(u *URI, err error) string {
 	if errors.Is(err, errDates) {
 		return "have the daemon's authority issue a new one, and check this machine's clock"
+	}
+	if errors.Is(err, errRevocationList) {
+		return revocationHint
 	}
 	if u.PKIPath != "" {
 		return "pkipath= must hold cacert.pem, clientcert.pem and clientkey.pem, all readable for this user"
@@ -84,11 +90,13 @@ func handshakeHint(u *URI, err error, files pki, hasCert bool) string {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the server's certificate, not this client's; renew it on the host, and check both clocks"
 	case errors.As(err, &invalid):
-		return "the server's certificate is not fit for use; issue it anew, as libvirt's page on TLS certificates says"
+		return "the server's certificate is not fit for use; issue another one, as libvirt's page on TLS certificates says"
 	case errors.As(err, &host):
-		return fmt.Sprintf("use a name that the server's certificate holds, or issue it anew with %q as a subject alternative name", u.host())
+		return fmt.Sprintf("use a name that the server's certificate holds, or issue another one with %q as a subject alternative name", u.host())
 	case errors.Is(err, errRevoked):
 		return "the list is " + files.crl
+	case errors.Is(err, errRevocationList):
+		return "the list is in " + files.crl + "; " + revocationHint
 	case errors.As(err, &record):
 		return "the port does not speak TLS; libvirt's TLS port is 16514"
 	case errors.Is(err, io.EOF), errors.As(err, &network):

@@ -21,12 +21,13 @@ const (
 	SSH  Kind = "ssh"
 )
 
-// Encrypted says that nobody on the network can read along: true for TLS and SSH, and for unix sockets,
-// which are not on the network; false for TCP. Passwords go over encrypted transports only.
+// Encrypted says that nobody on the network can read along: true for TLS and SSH, and for
+// unix sockets, which are not on the network; false for TCP. Passwords go over encrypted
+// transports only.
 func (k Kind) Encrypted() bool { return k == TLS || k == SSH || k == Unix }
 
-// Mode says which sockets are meant: the hypervisor's own daemon (direct, virtqemud),
-// the one daemon for all (legacy, libvirtd or virtproxyd), or whichever is there.
+// Mode says which sockets are meant: the hypervisor's own daemon (direct, virtqemud), the
+// one daemon for all (legacy, libvirtd or virtproxyd), or whichever is there.
 type Mode string
 
 // The modes; the empty Mode is ModeAuto.
@@ -39,7 +40,8 @@ const (
 // Proxy says what runs at the far end of an SSH connection.
 type Proxy string
 
-// The proxies; the empty Proxy is ProxyAuto: virt-ssh-helper where it is installed, else netcat.
+// The proxies; the empty Proxy is ProxyAuto: virt-ssh-helper where it is installed, else
+// netcat.
 const (
 	ProxyAuto   Proxy = "auto"
 	ProxyNetcat Proxy = "netcat"
@@ -72,29 +74,45 @@ type URI struct {
 	// Socket is the path of the daemon's socket, on the remote host if over SSH.
 	Socket string
 	Netcat string
-	// KeyFile, KnownHosts, PKIPath and AuthFile are local paths, taken as they are: a leading ~
-	// is not expanded.
+	// KeyFile, KnownHosts, PKIPath and AuthFile are local paths, taken as they are: a
+	// leading ~ is not expanded.
 	KeyFile    string
 	KnownHosts string
 	PKIPath    string
 	AuthFile   string
-	// SSHAuth holds the ways to log in over SSH, "agent" and "privkey", in any order; nil means both.
+	// SSHAuth holds the ways to log in over SSH, "agent" and "privkey", in any order; nil
+	// means both.
 	SSHAuth []string
-	// NoVerify leaves the server unidentified: no certificate check (TLS), no check of the
-	// host key (SSH, where known_hosts_verify=ignore says the same).
+	// NoVerify leaves the server unidentified: no certificate check (TLS), no check of
+	// the host key (SSH, where known_hosts_verify=ignore says the same).
 	NoVerify bool
 }
 
-// ErrURI is returned, wrapped, for a text that is not a usable libvirt URI. The message names the
-// cure and never holds a password.
+// Verified says that the peer is the daemon that was meant: its certificate (TLS) or host
+// key (SSH) is checked before a byte of the protocol is sent, or it is on this machine
+// (unix). It is false for TCP, and with no_verify=1. A password may be shown to a
+// verified daemon only.
+func (u *URI) Verified() bool {
+	switch u.Transport {
+	case Unix:
+		return true
+	case TLS, SSH:
+		return !u.NoVerify
+	default:
+		return false
+	}
+}
+
+// ErrURI is returned, wrapped, for a text that is not a usable libvirt URI. The message
+// names the cure and never holds a password.
 var ErrURI = errors.New("invalid libvirt URI")
 
 func uriError(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrURI}, args...)...)
 }
 
-// ParseURI parses driver[+transport]://[user@][host][:port]/[path][?parameters]. Without a
-// transport, a host means tls and none means unix. The error wraps [ErrURI].
+// ParseURI parses driver[+transport]://[user@][host][:port]/[path][?parameters]. Without
+// a transport, a host means tls and none means unix. The error wraps [ErrURI].
 func ParseURI(s string) (*URI, error) {
 	raw, err := url.Parse(s)
 	if err != nil {
@@ -231,8 +249,8 @@ func (u *URI) checkTogether() error {
 	return nil
 }
 
-// OpenName returns the URI that is sent to the daemon to open: name= if given, else the driver and
-// the path alone.
+// OpenName returns the URI that is sent to the daemon to open: name= if given, else the
+// driver and the path alone.
 func (u *URI) OpenName() string {
 	if u.Name != "" {
 		return u.Name
@@ -240,8 +258,9 @@ func (u *URI) OpenName() string {
 	return u.Driver + "://" + (&url.URL{Path: u.Path}).EscapedPath()
 }
 
-// String returns the canonical form: the transport always named, default values left out, parameters in a
-// fixed order. It holds no secret, only the paths of files with secrets. ParseURI of it gives an equal URI.
+// String returns the canonical form: the transport always named, default values left out,
+// parameters in a fixed order. It holds no secret, only the paths of files with secrets.
+// ParseURI of it gives an equal URI.
 func (u *URI) String() string {
 	var b strings.Builder
 	b.WriteString(u.Driver + "+" + string(u.Transport) + "://")
@@ -284,8 +303,9 @@ func (u *URI) address() string {
 	return net.JoinHostPort(u.host(), strconv.Itoa(port))
 }
 
-// remoteProxy resolves ProxyAuto where libvirt does: a socket or a netcat program that was named
-// means netcat; a session daemon, whose socket only virt-ssh-helper can find, means native.
+// remoteProxy resolves ProxyAuto where libvirt does: a socket or a netcat program that
+// was named means netcat; a session daemon, whose socket only virt-ssh-helper can find,
+// means native.
 func (u *URI) remoteProxy() Proxy {
 	switch {
 	case u.Proxy != "" && u.Proxy != ProxyAuto:

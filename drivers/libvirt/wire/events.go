@@ -7,7 +7,8 @@ const MaxEventID int32 = 27
 
 // domainEventProcedures has the procedure of the message of each virDomainEventID: the
 // modern one, which begins with a callback id. Only clients that register with
-// ProcDomainEventRegisterAny are sent these. The numbers are in no order that could be computed.
+// ProcDomainEventRegisterAny are sent these. The numbers are in no order that could be
+// computed.
 var domainEventProcedures = [MaxEventID + 1]int32{
 	0:  ProcDomainEventLifecycle,
 	1:  319, // reboot

@@ -140,7 +140,7 @@ func TestReaderErrors(t *testing.T) {
 			if _, _, err := r.Next(); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if len(r.buf) > growStep {
+			if len(r.buf) > initialBuffer {
 				t.Errorf("%d bytes were allocated for a stream of %d", len(r.buf), len(tt.stream))
 			}
 		})
@@ -164,7 +164,8 @@ func TestReaderReady(t *testing.T) {
 	}
 }
 
-// TestReaderLargeFrame holds that a large frame arrives whole, and that its memory is given back.
+// TestReaderLargeFrame holds that a large frame arrives whole, and that its memory is
+// given back.
 func TestReaderLargeFrame(t *testing.T) {
 	large := bytes.Repeat([]byte{1, 2, 3, 4}, 1<<20)
 	stream := AppendFrame(nil, Header{Program: ProgramRemote, Serial: 1}, large)

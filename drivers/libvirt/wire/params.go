@@ -23,8 +23,8 @@ const (
 	ParamString  ParamType = 7
 )
 
-// TypedParam is remote_typed_param. Type says which of the values is set: Int
-// for int, llong and boolean (0 or 1), Uint for uint and ullong.
+// TypedParam is remote_typed_param. Type says which of the values is set: Int for int,
+// llong and boolean (0 or 1), Uint for uint and ullong.
 type TypedParam struct {
 	Field  string
 	Type   ParamType
@@ -34,8 +34,8 @@ type TypedParam struct {
 	String string
 }
 
-// TypedParam reads one remote_typed_param. A type that is not known has a value
-// of unknown size, so it is a fault.
+// TypedParam reads one remote_typed_param. A type that is not known has a value of
+// unknown size, so it is a fault.
 func (d *Decoder) TypedParam() TypedParam {
 	p := TypedParam{Field: d.String(), Type: ParamType(d.Int32())}
 	switch p.Type {
@@ -59,8 +59,8 @@ func (d *Decoder) TypedParam() TypedParam {
 
 // TypedParams reads an array of at most limit typed parameters.
 func (d *Decoder) TypedParams(limit int) []TypedParam {
-	n := d.Count(limit, 12)
-	params := make([]TypedParam, 0, min(n, 64))
+	n := d.Count(limit, 12) // so n is no more than the payload can hold
+	params := make([]TypedParam, 0, n)
 	for range n {
 		p := d.TypedParam()
 		if d.err != nil {
@@ -71,8 +71,8 @@ func (d *Decoder) TypedParams(limit int) []TypedParam {
 	return params
 }
 
-// TypedParam appends one remote_typed_param. A type that is not known is sent
-// without a value.
+// TypedParam appends one remote_typed_param. A type that is not known is sent without a
+// value.
 func (e *Encoder) TypedParam(p TypedParam) {
 	e.String(p.Field)
 	e.Int32(int32(p.Type))

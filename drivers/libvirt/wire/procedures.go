@@ -29,7 +29,8 @@ const (
 	ProcKeepalivePong            int32 = 2
 )
 
-// OpenReadOnly is the flag of ProcConnectOpen (virConnectFlags) that forbids every change.
+// OpenReadOnly is the flag of ProcConnectOpen (virConnectFlags) that forbids every
+// change.
 const OpenReadOnly uint32 = 1
 
 // Features of ProcConnectSupportsFeature (virDrvFeature).

@@ -14,12 +14,12 @@ const MaxString = 4 << 20
 // MaxDomainList is REMOTE_DOMAIN_LIST_MAX, the most domains in one list.
 const MaxDomainList = 16384
 
-// ErrXDR is returned, wrapped, when a payload is shorter than its structure says or
-// a count is over its limit.
+// ErrXDR is returned, wrapped, when a payload is shorter than its structure says or a
+// count is over its limit.
 var ErrXDR = errors.New("malformed XDR")
 
-// Decoder reads XDR (RFC 4506) from a payload. The first fault sticks: later
-// reads return zero values, and Err tells. The zero value decodes an empty payload.
+// Decoder reads XDR (RFC 4506) from a payload. The first fault sticks: later reads return
+// zero values, and Err tells. The zero value decodes an empty payload.
 type Decoder struct {
 	buf []byte
 	pos int
@@ -32,8 +32,8 @@ func NewDecoder(b []byte) Decoder { return Decoder{buf: b} }
 // Err returns the first fault, or nil.
 func (d *Decoder) Err() error { return d.err }
 
-// Rest returns how many bytes have not been read. A newer daemon may append fields;
-// a decoder of replies and events does not insist on 0.
+// Rest returns how many bytes have not been read. A newer daemon may append fields; a
+// decoder of replies and events does not insist on 0.
 func (d *Decoder) Rest() int { return len(d.buf) - d.pos }
 
 func (d *Decoder) fail(what string, n uint64) {
@@ -71,8 +71,8 @@ func (d *Decoder) Uint64() uint64 {
 // Int64 reads a hyper.
 func (d *Decoder) Int64() int64 { return int64(d.Uint64()) }
 
-// Count reads an array length and refuses one above limit, or one that the payload
-// cannot hold at elementSize bytes (at least 4) an element.
+// Count reads an array length and refuses one above limit, or one that the payload cannot
+// hold at elementSize bytes (at least 4) an element.
 func (d *Decoder) Count(limit, elementSize int) int {
 	n := d.Uint32()
 	if uint64(n) > uint64(limit) {

@@ -45,8 +45,8 @@ func TestRoundTrips(t *testing.T) {
 			func(d *Decoder) any { e := d.RemoteError(); d.Bool(); return e },
 		},
 		{
-			"full error", &RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4},
-			func(e *Encoder) { e.RemoteError(&RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4}) },
+			"full error", &RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4, 0},
+			func(e *Encoder) { e.RemoteError(&RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4, 0}) },
 			func(d *Decoder) any { e := d.RemoteError(); d.Bool(); return e },
 		},
 	}
@@ -159,8 +159,8 @@ func TestDomainEventProcedure(t *testing.T) {
 	}
 }
 
-// FuzzXDR decodes anything as each structure in turn, and holds that what decodes
-// encodes to something that decodes to the same.
+// FuzzXDR decodes anything as each structure in turn, and holds that what decodes encodes
+// to something that decodes to the same.
 func FuzzXDR(f *testing.F) {
 	var e Encoder
 	e.TypedParams([]TypedParam{{Field: "a", Type: ParamDouble, Double: 1}})

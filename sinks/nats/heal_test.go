@@ -300,7 +300,7 @@ func TestOutageBeyondWindow(t *testing.T) {
 				if _, err := sinktest.Pump(t.Context(), sink, events[:20], 20); err != nil {
 					t.Fatal(err)
 				}
-				p.deafen() // Answers do not come back any more.
+				p.mute() // Answers do not come back any more.
 				o, err := sinktest.Deliver(t.Context(), sink, events[20:])
 				if err != nil {
 					t.Fatal(err)
@@ -311,7 +311,7 @@ func TestOutageBeyondWindow(t *testing.T) {
 					t.Fatalf("%d events are stored and %d acknowledged: the fault did not work", before, 20+stored)
 				}
 				time.Sleep(1500 * time.Millisecond)
-				p.hear()
+				p.unmute()
 				if restart {
 					closeSink(t, sink)
 					sink = newSink(t, cfg)

@@ -16,7 +16,7 @@ type proxy struct {
 	conns   map[net.Conn]bool
 	budget  int           // bytes from the client until the cut, when positive
 	stalled chan struct{} // not nil: nothing passes until it is closed
-	deaf    bool          // what a server sends is dropped
+	muted   bool          // what a server sends is dropped
 	closed  bool
 }
 
@@ -70,7 +70,7 @@ func (p *proxy) copy(to, from net.Conn, fromClient bool) {
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		stalled, cut, dropped := p.stalled, false, p.deaf && !fromClient
+		stalled, cut, dropped := p.stalled, false, p.muted && !fromClient
 		if fromClient && p.budget > 0 {
 			if n >= p.budget {
 				n, cut = p.budget, true
@@ -98,16 +98,16 @@ func (p *proxy) cutAfter(bytes int) {
 	p.budget = bytes
 }
 
-// deafen drops what a server sends from now on, until hear resets all connections.
-func (p *proxy) deafen() {
+// mute drops what a server sends from now on, until unmute resets all connections.
+func (p *proxy) mute() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.deaf = true
+	p.muted = true
 }
 
-func (p *proxy) hear() {
+func (p *proxy) unmute() {
 	p.mu.Lock()
-	p.deaf = false
+	p.muted = false
 	p.mu.Unlock()
 	p.cut()
 }

@@ -157,7 +157,7 @@ func TestStuckKeyHoldsUpItselfOnly(t *testing.T) {
 			t.Fatalf("%s was stored, which is stuck", last.Object.Name)
 		}
 	}
-	if slowest > time.Second {
+	if slowest > 2*time.Second {
 		t.Errorf("an event of the other domain took %v", slowest)
 	}
 	got := values(t, registry)
@@ -274,9 +274,10 @@ func TestBacklogLives(t *testing.T) {
 			time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
 		}
 		k.set(func(*schema.Event) bool { return false })
-		stored := k.settled(t, total-refused)
+		k.settled(t, total-refused)
 		r.settled(t) // Nothing follows.
-		if stored = k.settled(t, total-refused); len(stored) != total-refused {
+		stored := k.settled(t, total-refused)
+		if len(stored) != total-refused {
 			t.Fatalf("seed %d: %d events are stored, want %d", seed, len(stored), total-refused)
 		}
 		position := map[int32]int{}

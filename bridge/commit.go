@@ -55,6 +55,7 @@ type committer struct {
 
 	// The rest belongs to loop.
 	batch  journal.Batch
+	event  schema.Event // the one in hand
 	group  []*request
 	events int
 	// listings are those of which the rest did not fit in their batch; before are those
@@ -176,8 +177,8 @@ func (c *committer) add(r *request) {
 
 // addEvent stamps an observation, and appends its record to the batch.
 func (c *committer) addEvent(o *schema.Observation, sinks []string) {
-	e := c.stamps.stamp(o)
-	c.batch.EndRecord(schema.AppendRecord(c.batch.BeginRecord(), &e, sinks))
+	c.stamps.stamp(o, &c.event)
+	c.batch.EndRecord(schema.AppendRecord(c.batch.BeginRecord(), &c.event, sinks))
 	c.events++
 }
 
@@ -193,7 +194,9 @@ func (c *committer) addListing(m *schema.Matched) {
 			c.listings = append(c.listings, rest)
 			return
 		}
-		if sinks, ok := m.Route(&o); ok {
+		if m.Route == nil {
+			c.addEvent(&o, nil)
+		} else if sinks, ok := m.Route(&o); ok {
 			c.addEvent(&o, sinks)
 		}
 	}

@@ -34,13 +34,13 @@ func (f *feed) next(ctx context.Context, maxBytes int) ([]journal.Record, error)
 	return records, nil
 }
 
-// event makes an event of a new record. mine is false where it is not for the sink.
-func (f *feed) event(r *journal.Record) (e schema.Event, mine bool, err error) {
-	e, mine, err = schema.ReadRecord(r.Data, f.routed, f.interner)
+// event makes e the event of a new record. mine is false where it is not for the sink.
+func (f *feed) event(r *journal.Record, e *schema.Event) (mine bool, err error) {
+	*e, mine, err = schema.ReadRecord(r.Data, f.routed, f.interner)
 	if err == nil && mine && f.states != nil {
-		mine = f.states.wants(r, &e)
+		mine = f.states.wants(r, e)
 	}
-	return e, mine, err
+	return mine, err
 }
 
 // sweep goes on with the backlog's sweep: it reads parked records again and adds to the

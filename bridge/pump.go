@@ -132,7 +132,7 @@ func (p *pump) halt(ctx context.Context, err error) error {
 	for {
 		p.health.failed(ctx, err)
 		if retry.Sleep(ctx, haltReminder) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended: the pump has nothing else to do
 		}
 	}
 }
@@ -172,7 +172,10 @@ func (p *pump) readOn(ctx context.Context, again bool) error {
 		return retry.Sleep(ctx, time.Until(due))
 	}
 	if p.feed.states.priming() {
-		p.feed.states.next(func(e *schema.Event) { p.admit(entry{}, e) })
+		p.feed.states.next(func(e *schema.Event) {
+			*p.round.slot() = *e
+			p.admit(entry{})
+		})
 		return nil
 	}
 	if again && !p.feed.reader.Ready() {
@@ -200,7 +203,7 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	defer func() { p.metrics.skip(skipped) }()
 	for i := range records {
 		r := &records[i]
-		switch e, mine, err := p.feed.event(r); {
+		switch mine, err := p.feed.event(r, p.round.slot()); {
 		case errors.Is(err, schema.ErrNewerRecord):
 			return fmt.Errorf("record %d: %w", r.Offset, err)
 		case err != nil:
@@ -208,7 +211,7 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 				return err
 			}
 		case mine:
-			p.admit(entry{offset: r.Offset, data: r.Data}, &e)
+			p.admit(entry{offset: r.Offset, data: r.Data})
 		default:
 			skipped++
 		}
@@ -217,13 +220,14 @@ func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
-// admit adds a new event to the round, to be presented unless it must wait.
-func (p *pump) admit(en entry, e *schema.Event) {
+// admit adds the event in the round's slot, to be presented unless it must wait.
+func (p *pump) admit(en entry) {
+	e := p.round.slot()
 	if p.backlog.mustWait(e) || p.round.heldOrder.mustWait(e) {
-		p.round.hold(en, e)
+		p.round.hold(en)
 		return
 	}
-	p.round.add(en, e)
+	p.round.admit(en)
 }
 
 // passOver takes out of the round what is not to be delivered: events of sources that are

@@ -256,7 +256,7 @@ func TestSourceOfAnEarlierVersion(t *testing.T) {
 	r := start(t, dir, journal.Options{}, bridge.Options{}, map[string]bridge.Sink{"a": s})
 	record(t, r.Bridge, observe(1, 1))
 	r.settled(t)
-	rewrite(t, dir, func(key, value []byte) ([]byte, []byte) {
+	rewrite(t, dir, func(key, _ []byte) ([]byte, []byte) {
 		if key[0] != 's' {
 			return nil, nil
 		}

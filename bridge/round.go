@@ -33,8 +33,24 @@ func (r *round) add(en entry, e *schema.Event) {
 	r.events, r.entries = append(r.events, *e), append(r.entries, en)
 }
 
-// hold adds an event that is not presented.
-func (r *round) hold(en entry, e *schema.Event) {
+// slot returns room for another event at the end of the round, which belongs to the round
+// only when admit, or hold, is called.
+func (r *round) slot() *schema.Event {
+	n := len(r.events)
+	if n == cap(r.events) {
+		r.events = append(r.events, schema.Event{})[:n]
+	}
+	return &r.events[:n+1][n]
+}
+
+// admit adds the event in the slot as one that is presented.
+func (r *round) admit(en entry) {
+	r.events, r.entries = r.events[:len(r.events)+1], append(r.entries, en)
+}
+
+// hold adds the event in the slot as one that is not presented.
+func (r *round) hold(en entry) {
+	e := r.slot()
 	r.held = append(r.held, undelivered{en, *e})
 	r.heldOrder.add(e)
 }

@@ -92,8 +92,8 @@ func (s *stamper) source(name string) *source {
 	return src
 }
 
-// stamp makes an event of an observation, as part of the batch in hand.
-func (s *stamper) stamp(o *schema.Observation) schema.Event {
+// stamp makes e an event of an observation, as part of the batch in hand.
+func (s *stamper) stamp(o *schema.Observation, e *schema.Event) {
 	src := s.source(o.Connection.Source)
 	if src.batch != s.batch {
 		src.batch = s.batch
@@ -101,14 +101,15 @@ func (s *stamper) stamp(o *schema.Observation) schema.Event {
 	}
 	src.sequence++
 	src.connection = o.Connection
-	e := schema.Event{Observation: *o, Epoch: src.epoch, Sequence: src.sequence}
+	e.Observation, e.Epoch, e.Sequence = *o, src.epoch, src.sequence
 	if o.Kind == schema.KindGap {
 		s.book.Missed(src.objects, src.sequence, o.UnobservedSince)
 	}
-	if !o.Object.IsConnection() {
-		e.DomainSequence, e.State = s.book.Apply(src.objects, o, src.sequence)
+	if (o.Object.Family == schema.FamilyConnection || o.Object.UUID.IsZero()) && o.Object.IsConnection() {
+		e.DomainSequence, e.State = 0, schema.State{}
+		return
 	}
-	return e
+	e.DomainSequence, e.State = s.book.Apply(src.objects, o, src.sequence)
 }
 
 // put adds what the batch in hand has changed to a journal batch.

@@ -118,12 +118,13 @@ func BenchmarkStamp(b *testing.B) {
 				}
 			}
 			life := [...][2]int32{{0, 0}, {4, 0}, {2, 0}, {6, 2}, {5, 1}}
+			var e schema.Event
 			b.ReportAllocs()
 			for n := 0; b.Loop(); n++ {
 				o := &observations[n%len(observations)]
 				step := life[n/len(observations)%len(life)]
 				o.Event, o.Detail = step[0], step[1]
-				s.stamp(o)
+				s.stamp(o, &e)
 				if n%1000 == 999 {
 					s.commit()
 				}

@@ -17,7 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-var update = flag.Bool("update", false, "write the samples anew")
+var update = flag.Bool("update", false, "write the samples again")
 
 // TestSamples holds the wire form: the files under samples are what is written, to the
 // byte, save for line breaks and indentation.
@@ -41,7 +41,7 @@ func TestSamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(string(sample), got.String()); diff != "" {
-			t.Errorf("%s, written anew with -update (-want +got):\n%s", path, diff)
+			t.Errorf("%s, written again with -update (-want +got):\n%s", path, diff)
 		}
 		if event, err := Decode(sample); err != nil || !cmp.Equal(event, test.event) {
 			t.Errorf("%s decodes to %+v, %v", path, event, err)

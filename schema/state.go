@@ -33,10 +33,9 @@ const (
 // State is what is known of a domain after an event, by the rules of docs/state.md. It is
 // not part of the event's own CloudEvent. [Event.StateEvent] makes a CloudEvent of it.
 type State struct {
-	// Valid is set for every event of a domain, also if the event does not change the
-	// state. So a state's sequence tells which events the state includes. Valid is not
-	// set where another source has the same domain and takes precedence. All other fields
-	// are zero then.
+	// Valid is set for every lifecycle event of a domain, also if the event does not change
+	// the state. It is not set where another source has the same domain and takes
+	// precedence, nor for a domain with the nil UUID. All other fields are zero then.
 	Valid bool
 	// Code is a virDomainState, or [StateUnknown]. Reason is the reason of that state, or
 	// 0 if it is not known.

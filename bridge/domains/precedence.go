@@ -1,6 +1,7 @@
 package domains
 
-// rank is how strong a source's claim to a domain is.
+// rank orders the sources that have the same domain: the one with the highest rank takes
+// precedence.
 type rank int
 
 const (

@@ -210,9 +210,8 @@ func TestStatesOfSequences(t *testing.T) {
 	}
 }
 
-// TestDoubtAfterGap holds that nothing is taken for gone by what may have changed while
-// nobody listened.
-func TestDoubtAfterGap(t *testing.T) {
+// After a gap, no domain is taken for gone because of what was known before the gap.
+func TestKnowledgeAfterGap(t *testing.T) {
 	transient := []step{
 		{1, 0, -1, "shutoff transient gone"}, {2, 0, 7, "running/booted transient"},
 	}

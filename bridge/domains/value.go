@@ -117,7 +117,7 @@ func parseEntry(b []byte) (entry, error) {
 	case version == entryV1 || version == entryV2:
 		e.parseOld(&r, version)
 	case version == entryV3:
-		r.Sections(func(kind byte, content *value.Reader) bool { return e.parseSection(kind, content) })
+		r.Sections(e.parseSection)
 	case version > entryV3:
 		r.Fail(value.ErrNewer)
 	default:

@@ -277,7 +277,7 @@ func TestPowerCut(t *testing.T) {
 				}
 				w.tried = nil
 				if err = w.step(); err != nil && left != nil {
-					w.m.open = w.tried // It was in flight: nobody was told anything.
+					w.m.open = w.tried // It was in flight: Append has not returned.
 				}
 			}
 			if done = left == nil; done {

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// letters returns the numbers and the data of the dead letters.
-func letters(t testing.TB, j *Journal) []string {
+// deadLetters returns the numbers and the data of the dead letters.
+func deadLetters(t testing.TB, j *Journal) []string {
 	t.Helper()
 	got := []string{}
 	if err := j.DeadLetters(func(d DeadLetter) bool {
@@ -60,7 +60,7 @@ func TestRemoveDeadLetters(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if diff := cmp.Diff(step.want, letters(t, j)); diff != "" {
+			if diff := cmp.Diff(step.want, deadLetters(t, j)); diff != "" {
 				t.Errorf("after removing %d (-want +got):\n%s", step.remove, diff)
 			}
 			if got := j.Stats().DeadLetters; got != uint64(len(step.want)) {
@@ -71,7 +71,7 @@ func TestRemoveDeadLetters(t *testing.T) {
 		}
 	}
 	mustBury(t, j, "e")
-	if diff := cmp.Diff([]string{"5 e why"}, letters(t, j)); diff != "" {
+	if diff := cmp.Diff([]string{"5 e why"}, deadLetters(t, j)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	mustClose(t, j)
@@ -80,7 +80,7 @@ func TestRemoveDeadLetters(t *testing.T) {
 	}
 }
 
-// TestRemovalMakesRoom fills the area: a full one takes no letter, and loses none.
+// TestRemovalMakesRoom fills the area: a full one takes no dead letter, and loses none.
 func TestRemovalMakesRoom(t *testing.T) {
 	j := mustOpen(t, "/j", Options{FS: newMemFS(), MaxDeadLetterBytes: 1000})
 	defer mustClose(t, j)
@@ -95,7 +95,7 @@ func TestRemovalMakesRoom(t *testing.T) {
 		}
 	}
 	if got := j.Stats().DeadLetters; got != n || n < 5 {
-		t.Fatalf("%d letters of %d that were taken", got, n)
+		t.Fatalf("%d dead letters of %d that were taken", got, n)
 	}
 	if err := j.RemoveDeadLetters([]uint64{1, 2}); err != nil {
 		t.Fatal(err)
@@ -104,8 +104,8 @@ func TestRemovalMakesRoom(t *testing.T) {
 }
 
 // TestRemovalFaults fails each operation of a removal in turn, then kills the process, or
-// cuts the power, and looks: the letters that were not to be removed are there, and those
-// that were, all or none; a letter that comes later gets a new number and is kept.
+// cuts the power, and looks: the dead letters that were not to be removed are there, and those
+// that were, all or none; a dead letter that comes later gets a new number and is kept.
 func TestRemovalFaults(t *testing.T) {
 	before := []string{"1 a why", "2 b why", "3 c why"}
 	after := []string{"1 a why", "3 c why"}
@@ -146,12 +146,12 @@ func TestRemovalFaults(t *testing.T) {
 				cut = rng
 			}
 			j = mustOpen(t, "/j", Options{FS: fs.crash(cut)})
-			if got := letters(t, j); !slices.ContainsFunc(want, func(w []string) bool { return slices.Equal(w, got) }) {
-				t.Errorf("fault %d, power cut %v, late %v: letters %q, want one of %q", fault, power, late, got, want)
+			if got := deadLetters(t, j); !slices.ContainsFunc(want, func(w []string) bool { return slices.Equal(w, got) }) {
+				t.Errorf("fault %d, power cut %v, late %v: dead letters %q, want one of %q", fault, power, late, got, want)
 			}
 			mustBury(t, j, "e")
-			if got := letters(t, j); got[len(got)-1][1:] != " e why" || got[len(got)-1] <= "3" {
-				t.Errorf("fault %d: the letter after the crash is %q", fault, got[len(got)-1])
+			if got := deadLetters(t, j); got[len(got)-1][1:] != " e why" || got[len(got)-1] <= "3" {
+				t.Errorf("fault %d: the dead letter after the crash is %q", fault, got[len(got)-1])
 			}
 			mustClose(t, j)
 			if !failed {
@@ -176,7 +176,7 @@ func TestReadDeadLetters(t *testing.T) {
 	j := mustOpen(t, dir, Options{})
 	defer mustClose(t, j)
 	if got, err := read(); err != nil || len(got) > 0 {
-		t.Errorf("no letters: %q, %v", got, err)
+		t.Errorf("no dead letters: %q, %v", got, err)
 	}
 	mustBury(t, j, "a")
 	mustBury(t, j, "b")
@@ -189,13 +189,13 @@ func TestReadDeadLetters(t *testing.T) {
 	if got, err := read(); err != nil || !slices.Equal(got, []string{"b"}) {
 		t.Errorf("after a removal: %q, %v", got, err)
 	}
-	// A letter that is half written is not there yet.
+	// A dead letter that is half written is not there yet.
 	l := j.deadLetters
 	if _, err := l.f.WriteAt([]byte("vcfr half"), l.size); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := read(); err != nil || !slices.Equal(got, []string{"b"}) {
-		t.Errorf("with half a letter: %q, %v", got, err)
+		t.Errorf("with half a dead letter: %q, %v", got, err)
 	}
 	if err := l.cut(); err != nil {
 		t.Fatal(err)

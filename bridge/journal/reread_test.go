@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
@@ -51,7 +52,7 @@ func TestReread(t *testing.T) {
 		}
 		for i, rec := range back {
 			want := from + uint64(i)
-			if rec.Offset != want || string(rec.Data) != string(value(want)) || rec.Offset >= given {
+			if rec.Offset != want || !bytes.Equal(rec.Data, value(want)) || rec.Offset >= given {
 				t.Fatalf("reread of %d, record %d: offset %d, %x; %d was read", from, i, rec.Offset, rec.Data, given)
 			}
 		}

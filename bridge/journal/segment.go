@@ -79,8 +79,8 @@ func segmentSeq(name string) (uint64, bool) {
 	return seq, err == nil && segmentName(seq) == name
 }
 
-// logFile is a file of frames that is appended to: the newest segment, or the dead
-// letters.
+// logFile is a file of frames that is appended to: the newest segment, or the
+// file of dead letters.
 type logFile struct {
 	fs   FS
 	name string

@@ -49,8 +49,8 @@ Where: the data_dir of a configuration (-c), else --data-dir, else that of a vir
 	c.AddCommand(flags.newList(), flags.newShow(),
 		flags.newChange("retry", "Put dead letters back, to be delivered to their sinks again",
 			`Retry puts dead letters back at the end of the journal, each for its own sink alone. The sink gets the event
-out of its domain's order, with the id and the sequences that it had. If the sink refuses it again, it is a dead
-letter again, with a new number.`, "put back",
+out of its domain's order, with the id and the sequences that it had. If the sink refuses it again, it becomes
+a dead letter again, with a new number.`, "put back",
 			func(ctx context.Context, d service.DeadLetters, ids []uint64) (int, error) { return d.Retry(ctx, ids) }),
 		flags.newChange("drop", "Forget dead letters for good",
 			`Drop forgets dead letters. Their events are gone: their sequence numbers stay missing at the sink.`, "dropped",

@@ -83,7 +83,7 @@ func (s *Service) control() http.Handler {
 			if err != nil {
 				answer.Error, status = err.Error(), http.StatusConflict
 			} else {
-				s.log.InfoContext(r.Context(), "dead letters", "action", a, "letters", answer.Done)
+				s.log.InfoContext(r.Context(), "dead letters", "action", a, "count", answer.Done)
 			}
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(status)

@@ -82,9 +82,9 @@ func syncDirectory(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// openStdout returns the standard output. A pipe or a terminal is opened anew: so that a
-// write to it can be interrupted, and that a reader who has gone is an error and not the
-// end of the process (SIGPIPE).
+// openStdout returns the standard output. A pipe or a terminal is opened again. Then a write to
+// it can be interrupted, and a reader that is gone is an error and does not end the process
+// (SIGPIPE).
 func openStdout() (f *os.File, own bool) {
 	info, err := os.Stdout.Stat()
 	if err != nil || info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) == 0 {

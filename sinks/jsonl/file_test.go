@@ -198,8 +198,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestSyncFails: nobody knows what is on disk then, so nothing counts, and the file is
-// opened anew.
+// After a failed sync it is unknown what is on disk. So nothing of it counts, and the file
+// is opened again.
 func TestSyncFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events")
 	s := openSink(t, path)

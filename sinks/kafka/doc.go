@@ -25,7 +25,9 @@
 //
 // A batch that was sent and not answered is unconfirmed: it may be stored. Its bytes and
 // its sequence are kept, and sent again by the next Deliver, before newer events of that
-// partition. The sink remembers nothing else of earlier calls.
+// partition. The bridge may present the batch's own events later than those: until it
+// does, the sink remembers by their ids that they are stored. It remembers nothing else
+// of earlier calls.
 //
 // # What the broker cannot prevent
 //

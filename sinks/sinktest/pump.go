@@ -47,12 +47,12 @@ func Deliver(ctx context.Context, sink bridge.Sink, events []schema.Event) (*Out
 	returned := false
 	o.Err = sink.Deliver(ctx, events, func(i int, err error) {
 		if !mu.TryLock() {
-			panic("contract: two calls of outcome at a time")
+			panic("contract: two calls of outcome at a time") //nolint:forbidigo // there is nobody to return it to
 		}
 		defer mu.Unlock()
 		switch {
 		case returned:
-			panic("contract: a call of outcome after Deliver has returned")
+			panic("contract: a call of outcome after Deliver has returned") //nolint:forbidigo // as above
 		case i < 0 || i >= len(events):
 			breach = errors.Join(breach, fmt.Errorf("contract: outcome of event %d of %d", i, len(events)))
 		case !o.Open(i):

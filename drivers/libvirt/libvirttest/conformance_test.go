@@ -115,7 +115,7 @@ func playRegistrations(s *script) {
 	s.call("a", "deregister -1", wire.ProcDomainEventDeregisterAny, -1)
 	s.call("a", "deregister nothing", wire.ProcDomainEventDeregisterAny)
 	s.change(1, []string{"a", "b"}, "resume", "test")
-	s.call("a", "register anew", wire.ProcDomainEventRegisterAny, 0, 0)
+	s.call("a", "register again", wire.ProcDomainEventRegisterAny, 0, 0)
 	s.call("b", "register for t1", wire.ProcDomainEventRegisterAny, 0, 1, "t1", scriptUUID("t1"), -1)
 	s.change(2, []string{"a", "b"}, "start", "t1")
 	s.change(2, []string{"a", "b"}, "destroy", "t1")

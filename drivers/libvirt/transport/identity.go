@@ -126,8 +126,13 @@ func (id *identity) addFile(u *URI, fromAgent []ssh.Signer) error {
 
 // addDefaults adds those default files that are there and can be used.
 func (id *identity) addDefaults() {
+	dir := inHome(".ssh")
+	if dir == "" {
+		id.note("no default key files (%s)", noHome)
+		return
+	}
 	for _, name := range defaultKeys {
-		path := filepath.Join(home(), ".ssh", name)
+		path := filepath.Join(dir, name)
 		signer, err := readKey(path)
 		var locked *ssh.PassphraseMissingError
 		switch {
@@ -152,7 +157,8 @@ func readKey(path string) (ssh.Signer, error) {
 	return ssh.ParsePrivateKey(data)
 }
 
-// loginName is the user to log in as: the URI's, else whoever runs this.
+// loginName is the user to log in as: the URI's, or else the user who runs this
+// process.
 func loginName(u *URI) (string, error) {
 	if u.User != "" {
 		return u.User, nil

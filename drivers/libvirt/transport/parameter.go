@@ -117,7 +117,7 @@ func setKnownHostsVerify(u *URI, value string) error {
 	case "ignore":
 		u.NoVerify = true
 	case "auto":
-		return uriError("known_hosts_verify=auto would trust whoever answers first; add the host's key with ssh-keyscan, or use ignore")
+		return uriError("known_hosts_verify=auto would trust the first host that answers; add the host's key with ssh-keyscan, or use ignore")
 	default:
 		return uriError("known_hosts_verify=%s is unknown; it is normal or ignore", value)
 	}

@@ -131,14 +131,14 @@ func TestParseURIErrors(t *testing.T) {
 		"netcat with session":   {"qemu+ssh://h/session?proxy=netcat", "netcat cannot find the session daemon's socket"},
 		"password login":        {"qemu+ssh://h/system?sshauth=agent,password", "sshauth=password needs someone to type"},
 		"sshauth unknown":       {"qemu+ssh://h/system?sshauth=", "it is a list of agent and privkey"},
-		"trust on first use":    {"qemu+ssh://h/system?known_hosts_verify=auto", "would trust whoever answers first"},
+		"trust on first use":    {"qemu+ssh://h/system?known_hosts_verify=auto", "would trust the first host that answers"},
 		"relative socket":       {"qemu:///system?socket=run/sock", "is not an absolute path"},
 		"empty value":           {"qemu:///system?socket=", "socket is empty"},
 		"bad escape in value":   {"qemu:///system?socket=/a%zz", "invalid URL escape"},
 		"NUL in value":          {"qemu:///system?socket=/a%00", "NUL byte"},
 		"control character":     {"qemu:///sys\x7ftem", "write it like"},
 		"bad IPv6":              {"qemu://[::zz]/system", "write it like"},
-		"zone with odd letters": {"qemu://[fe80::1%25a%5Db]/system", "is not a host name"},
+		"zone with odd bytes":   {"qemu://[fe80::1%25a%5Db]/system", "is not a host name"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -187,4 +187,26 @@ func FuzzURI(f *testing.F) {
 			t.Fatalf("%q has no name to open", in)
 		}
 	})
+}
+
+// TestVerified holds which daemons a password may be shown to.
+func TestVerified(t *testing.T) {
+	for uri, want := range map[string]bool{
+		"qemu:///system":                                 true,
+		"qemu://h/system":                                true,
+		"qemu+ssh://h/system":                            true,
+		"qemu+tcp://h/system":                            false,
+		"qemu://h/system?no_verify=1":                    false,
+		"qemu://h/system?no_verify=0":                    true,
+		"qemu+ssh://h/system?no_verify=1":                false,
+		"qemu+ssh://h/system?known_hosts_verify=ignore":  false,
+		"qemu+ssh://h/system?known_hosts_verify=normal":  true,
+		"qemu+libssh2://h/system?no_verify=1&no_tty=1":   false,
+		"qemu+unix:///system?socket=/run/libvirt/x":      true,
+		"qemu+tls://h/system?pkipath=/etc/x&no_verify=1": false,
+	} {
+		if got := mustParse(t, uri).Verified(); got != want {
+			t.Errorf("%s: got %t, want %t", uri, got, want)
+		}
+	}
 }

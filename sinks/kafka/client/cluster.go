@@ -97,12 +97,12 @@ func (c *Cluster) askController(ctx context.Context, m protocol.Message) (protoc
 
 // askFirst is ask, and also returns the node that has answered.
 func (c *Cluster) askFirst(ctx context.Context, m protocol.Message) (protocol.Message, Node, error) {
-	suspect := NoLeader
+	last := NoLeader
 	if c.distrusted {
-		suspect = c.source
+		last = c.source
 	}
 	var worst error
-	for _, n := range c.pool.candidates(suspect) {
+	for _, n := range c.pool.candidates(last) {
 		answer, _, err := c.pool.ask(ctx, Socket{Node: n}, m)
 		if err == nil {
 			return answer, n, nil

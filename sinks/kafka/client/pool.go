@@ -225,9 +225,9 @@ func (p *pool) has(n Node) bool {
 }
 
 // candidates returns the nodes in the order in which to ask them: connected brokers, the
-// other known ones, the suspect, configured addresses. Those that failed the last time
+// other known ones, the distrusted, configured addresses. Those that failed the last time
 // come last.
-func (p *pool) candidates(suspect Node) []Node {
+func (p *pool) candidates(distrusted Node) []Node {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	nodes := make([]Node, 0, len(p.addresses))
@@ -246,7 +246,7 @@ func (p *pool) candidates(suspect Node) []Node {
 			return 4
 		case n < 0:
 			return 3
-		case n == suspect:
+		case n == distrusted:
 			return 2
 		case p.conns[Socket{Node: n}] != nil:
 			return 0

@@ -24,7 +24,9 @@
 //
 // A batch that was sent and not answered is unconfirmed. It outlives its delivery, with
 // the ids of its records, and is the first that is sent to its partition by the next one.
-// Records that are presented again are recognised by their ids.
+// Records that are presented again are recognised by their ids. They may come late: newer
+// records of the partition with other keys may come first, and the batch must precede
+// them. So the ids of its records are remembered until each was presented.
 //
 // # Senders
 //

@@ -52,9 +52,9 @@ type partition struct {
 	// at are the records in the batch, by their index in the delivery.
 	at []int32
 	// kept are the ids of the records of an unconfirmed batch of an earlier delivery.
-	// stored are those of such a batch that was stored before all of its records were
-	// presented again; "" for a record that was.
-	kept, stored []string
+	// absent are those of such a batch that is stored now, and whose records were not
+	// presented in this delivery.
+	kept, absent []string
 
 	// The queue of the records that are not in a batch yet, linked by delivery.next.
 	head, tail int32
@@ -182,8 +182,8 @@ func (p *partition) build(b bounds, next []int32, e Encoder, z *Compressor, refu
 	return nil
 }
 
-// confirmed ends the batch, which is stored. The ids of records that were not presented
-// again go to stored, so that these records get their outcome when they are.
+// confirmed ends the batch, which is stored. The ids of records that are not presented in
+// this delivery go to absent.
 func (p *partition) confirmed() {
 	if !p.on(confirm) {
 		return
@@ -193,10 +193,9 @@ func (p *partition) confirmed() {
 	if p.kept == nil {
 		return
 	}
-	p.stored = p.stored[:0]
 	for k, i := range p.at {
 		if i == none {
-			p.stored = append(p.stored, p.kept[k])
+			p.absent = append(p.absent, p.kept[k])
 		}
 	}
 	p.kept = nil

@@ -44,11 +44,9 @@ type Producer struct {
 	topics  topics
 	rounds  rounds
 
-	// left are the partitions that remember records of an earlier delivery. window is the
-	// size of the largest delivery that left some, and passed how many records were
-	// settled since: when it has reached window, all of them were presented again.
-	left           []*partition
-	window, passed int
+	// left are the partitions with an unconfirmed batch of an earlier delivery.
+	left   []*partition
+	stored stored
 
 	// The rest belongs to one delivery.
 	delivery delivery
@@ -142,43 +140,35 @@ func (p *Producer) sync(ctx context.Context) {
 // present recognises the records of earlier deliveries that are presented again.
 func (p *Producer) present() {
 	p.topics.widen()
-	if len(p.left) == 0 {
+	if len(p.left) == 0 && p.stored.empty() {
 		return
 	}
 	type place struct {
-		part   *partition
-		k      int
-		stored bool
+		part *partition
+		k    int
 	}
-	index := map[string]place{}
+	kept := map[string]place{}
 	for _, part := range p.left {
 		if part.state == gone {
 			continue
 		}
 		part.present()
 		for k, id := range part.kept {
-			index[id] = place{part, k, false}
-		}
-		for k, id := range part.stored {
-			index[id] = place{part, k, true}
+			kept[id] = place{part, k}
 		}
 		p.activate(part)
 	}
+	p.left = p.left[:0]
 	var id []byte
 	for i := range p.delivery.status {
 		id = p.delivery.records.AppendID(id[:0], i)
-		at, ok := index[string(id)]
-		switch {
-		case !ok:
-		case at.stored:
-			at.part.stored[at.k] = ""
-			p.delivery.stored([]int32{int32(i)})
-		default:
+		if at, ok := kept[string(id)]; ok {
 			at.part.at[at.k] = int32(i)
 			p.delivery.status[i] = Sending
+		} else if p.stored.take(id) {
+			p.delivery.stored([]int32{int32(i)})
 		}
 	}
-	p.left = p.left[:0]
 }
 
 // enqueue brings records to the queues of their partitions. It returns those whose topics
@@ -305,23 +295,20 @@ func (p *Producer) finish(err error) (left int, reason error) {
 		part.leave(p.delivery.records)
 	}
 	if left > 0 {
-		p.window, p.passed = max(p.window, len(p.delivery.status)), 0
 		p.cluster.Distrust() // The leaders may have changed.
 	} else {
 		err = nil
 	}
-	p.passed += p.delivery.settled
 	for _, part := range p.active {
-		if p.passed >= p.window {
-			part.stored = nil // Its records will not be presented again.
+		if n := p.stored.add(part.absent); n > 0 {
+			p.rounds.mayRepeat(part, n, errForgotten)
 		}
-		if part.state != gone && (len(part.kept) > 0 || len(part.stored) > 0) {
+		part.absent = nil
+		if part.state == unconfirmed {
 			p.left = append(p.left, part)
 		}
 	}
-	if len(p.left) == 0 {
-		p.window = 0
-	}
+	p.stored.expire()
 	p.delivery.records, p.delivery.outcome = nil, nil
 	return left, err
 }

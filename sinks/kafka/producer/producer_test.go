@@ -124,10 +124,63 @@ func TestUnconfirmedBatchIsSentAgain(t *testing.T) {
 				t.Error("the unconfirmed batch was not sent again as it was")
 			}
 			b.holds(rest)
-			if len(b.left) > 0 {
-				t.Errorf("%d partitions remember records in the end", len(b.left))
+			if len(b.left) > 0 || !b.Producer.stored.empty() {
+				t.Errorf("in the end %d batches are kept and %d records remembered", len(b.left), len(b.Producer.stored.since))
 			}
 		})
+	}
+}
+
+// Records of an unconfirmed batch that are presented again late, after any number of
+// records with other keys in the same partition, and after other unconfirmed batches of
+// it, are not sent again.
+func TestPresentedAgainLate(t *testing.T) {
+	b := newBench(t)
+	b.record()
+	unanswered := func(d *plainRecords) {
+		t.Helper()
+		b.answers(func(sentBatch) (client.Code, bool) { return client.CodeUnknown, true })
+		if open, _, _ := b.deliver(d); len(open) != d.Len() {
+			t.Fatalf("%d records have no outcome, want %d", len(open), d.Len())
+		}
+		b.answers(nil)
+	}
+	named := func(key string, n int) *plainRecords {
+		d := numbered(0, n, 1)
+		for i := range d.keys {
+			d.keys[i], d.rec[i].Key = key, []byte(key)
+			d.rec[i].Value = fmt.Appendf(nil, "%s %d", key, i)
+		}
+		return d
+	}
+	// Three keys of one partition.
+	var keys []string
+	for i := 0; len(keys) < 3; i++ {
+		if key := fmt.Sprint("k", i); PartitionOf([]byte(key), 6) == 0 {
+			keys = append(keys, key)
+		}
+	}
+	first, second, third := named(keys[0], 30), named(keys[1], 20), named(keys[2], 500)
+	unanswered(first)
+	unanswered(second) // The first batch is sent again, and not answered.
+	for i := 0; i < 500; i += 100 {
+		var some []int
+		for k := i; k < i+100; k++ {
+			some = append(some, k)
+		}
+		b.all(third.only(some))
+	}
+	b.batches()
+	b.all(second)
+	b.all(first)
+	for _, s := range b.batches() {
+		if bytes.Contains(s.records, []byte(keys[0]+" ")) {
+			t.Errorf("records with %s are sent again", keys[0])
+		}
+	}
+	b.holds(first.and(second).and(third))
+	if !b.Producer.stored.empty() {
+		t.Errorf("%d records are remembered in the end", len(b.Producer.stored.since))
 	}
 }
 
@@ -138,20 +191,24 @@ func TestNeverPresentedAgain(t *testing.T) {
 	for round := range 8 {
 		b.answers(func(sentBatch) (client.Code, bool) { return client.CodeUnknown, true })
 		_, _, _ = b.deliver(numbered(1000*round, 120, 60))
-		remembered := 0
-		for _, part := range b.left {
-			remembered += len(part.kept) + len(part.stored)
-		}
-		if len(b.left) > 6 || remembered > 240 {
-			t.Fatalf("round %d: %d partitions remember %d records", round, len(b.left), remembered)
+		if kept := len(b.left); kept > 6 {
+			t.Fatalf("round %d: %d batches are kept, want no more than partitions", round, kept)
 		}
 		b.answers(nil)
 		b.all(numbered(100_000+1000*round, 10, 10))
 	}
 	b.all(numbered(200_000, 120, 60))
 	b.all(numbered(300_000, 120, 60))
-	if len(b.left) != 0 {
-		t.Errorf("%d partitions remember records after deliveries that succeeded", len(b.left))
+	if got := len(b.Producer.stored.since); len(b.left) != 0 || got > 8*120 {
+		t.Errorf("%d batches are kept and %d records remembered, want 0 and what was never presented", len(b.left), got)
+	}
+	for id := range b.Producer.stored.since {
+		b.Producer.stored.since[id] = time.Now().Add(-2 * storedAge)
+	}
+	b.Producer.stored.expired = time.Time{}
+	b.all(numbered(400_000, 10, 10))
+	if got := len(b.Producer.stored.since); got != 0 {
+		t.Errorf("%d records are remembered for ever", got)
 	}
 }
 

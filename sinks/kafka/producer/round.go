@@ -117,12 +117,17 @@ func (r *rounds) renew(ctx context.Context, part *partition) error {
 		r.shared, r.hasShared = id, true
 	}
 	if part.state.maybeStored() {
-		r.observer.MayRepeat(part.batch.count)
-		logRepeat(r.log, part, part.batch.count, nil)
+		r.mayRepeat(part, part.batch.count, nil)
 	} else if !first {
 		r.log.WarnContext(ctx, "the broker did not accept the producer id; a new one is used",
 			"partition", part.String())
 	}
 	part.renewed(id)
 	return nil
+}
+
+// mayRepeat counts and logs records that may be stored twice.
+func (r *rounds) mayRepeat(part *partition, records int, err error) {
+	r.observer.MayRepeat(records)
+	logRepeat(r.log, part, records, err)
 }

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/virtcast/virtcast"
@@ -17,19 +18,19 @@ import (
 	"github.com/virtcast/virtcast/schema"
 )
 
-// poller is the driver of a hypervisor that has no events and can only be asked.
+// poller is the driver of a hypervisor that has no events and can only be asked. The first
+// listing comes long after Open: the registry has called Watch then.
 type poller struct{ ask func() *schema.Listing }
 
-func (p poller) Open(ctx context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &polling{stop, make(chan struct{})}
+func (p poller) Open(_ context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
+	s := &polling{end: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		for tick := time.Tick(10 * time.Millisecond); ; {
 			select {
 			case <-tick:
 				out(drivers.Batch{Listing: p.ask()})
-			case <-ctx.Done():
+			case <-s.end:
 				return
 			}
 		}
@@ -38,15 +39,15 @@ func (p poller) Open(ctx context.Context, _ schema.Position, out func(drivers.Ba
 }
 
 type polling struct {
-	stop func()
-	done chan struct{}
+	sync.Once
+	end, done chan struct{}
 }
 
 func (s *polling) Watch(context.Context, []drivers.Filter) ([]drivers.Missing, error) {
 	return nil, nil
 }
 func (s *polling) List(context.Context) error     { return nil }
-func (s *polling) Close() error                   { s.stop(); <-s.done; return nil }
+func (s *polling) Close() error                   { s.Do(func() { close(s.end) }); <-s.done; return nil }
 func (s *polling) Connection() *schema.Connection { return esx }
 func (s *polling) Done() <-chan struct{}          { return s.done }
 func (s *polling) Err() error                     { return nil }

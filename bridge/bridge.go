@@ -86,15 +86,19 @@ func (b *Bridge) AddSink(name string, s Sink) error {
 	if err != nil {
 		return fmt.Errorf("sink %s: %w", name, err)
 	}
-	b.addPump(name, name, s, reader, nil)
-	return nil
+	return b.addPump(name, name, s, reader, nil)
 }
 
-func (b *Bridge) addPump(name, routed string, s Sink, r *journal.Reader, states *stateFeed) {
-	b.pumps = append(b.pumps, newPump(pumpOptions{
+func (b *Bridge) addPump(name, routed string, s Sink, r *journal.Reader, states *stateFeed) error {
+	p, err := newPump(pumpOptions{
 		name: name, routed: routed, sink: s, reader: r, states: states,
 		journal: b.journal, log: b.log, owned: b.opts.Owned, metrics: b.metrics.sink,
-	}))
+	})
+	if err != nil {
+		return fmt.Errorf("sink %s: %w", name, err)
+	}
+	b.pumps = append(b.pumps, p)
+	return nil
 }
 
 // stateSuffix makes the name of a state store out of its sink's, which has no dot.
@@ -123,8 +127,7 @@ func (b *Bridge) AddStateStore(sink string, store Sink, belongs func(connection 
 		return fmt.Errorf("state store of sink %s: %w", sink, err)
 	}
 	feed := newStateFeed(b.stamps.known(), b.journal.Stats().Next, belongs)
-	b.addPump(name, sink, store, reader, feed)
-	return nil
+	return b.addPump(name, sink, store, reader, feed)
 }
 
 // Record stamps a batch and makes it durable, with its position. It blocks until then:

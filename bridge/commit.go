@@ -17,6 +17,11 @@ import (
 const (
 	maxGroupEvents = 8192
 	maxGroupBytes  = 2 << 20
+	// groupsInJournal is how many groups a journal holds at least: it takes a quarter of
+	// itself at once, and a group grows by its last request and by the values.
+	groupsInJournal = 32
+	// learnedBytes is about what a batch has of a domain that a listing tells more of.
+	learnedBytes = 256
 )
 
 const (
@@ -39,6 +44,13 @@ type request struct {
 	done  chan error // of capacity 1
 }
 
+// listing is one that is to be compared with what is known.
+type listing struct {
+	schema.Matched
+	// sequence is the number of the source's last event before the listing.
+	sequence uint64
+}
+
 // committer turns requests into journal batches. Each group is what queued up during the
 // last write. Where writes follow each other closely, a small group first waits a little
 // for more.
@@ -47,6 +59,7 @@ type committer struct {
 	stamps     *stamper
 	metrics    *metrics
 	maxObjects int
+	maxBytes   int // of a group, before its values
 
 	requests chan *request
 	orders   chan func()   // what is done between groups
@@ -60,16 +73,18 @@ type committer struct {
 	events int
 	// listings are those of which the rest did not fit in their batch; before are those
 	// as they were before the batch in hand.
-	listings, before []schema.Matched
+	listings, before []listing
 	// written is when the last write ended.
 	written time.Time
-	// flush is due when a position has waited long enough; nil while none waits.
+	// flush is due when a position, or what is left of a listing that the journal did not
+	// take, has waited long enough; nil while none waits.
 	flush *time.Timer
 }
 
 func newCommitter(j *journal.Journal, stamps *stamper, m *metrics, maxObjects int) *committer {
 	return &committer{
 		journal: j, stamps: stamps, metrics: m, maxObjects: maxObjects,
+		maxBytes: int(min(maxGroupBytes, j.Stats().MaxBytes/groupsInJournal)),
 		requests: make(chan *request), orders: make(chan func()), closing: make(chan struct{}),
 	}
 }
@@ -128,6 +143,9 @@ func (c *committer) loop(ctx context.Context, stop <-chan struct{}) {
 		}
 		for len(c.listings) > 0 && c.resume() { //nolint:revive // each call writes a part
 		}
+		if len(c.listings) > 0 && c.flush == nil { // It is resumed again, too.
+			c.flush = time.NewTimer(positionTime)
+		}
 	}
 }
 
@@ -143,7 +161,7 @@ func (c *committer) collect(ctx context.Context, r *request) {
 			timer.Stop()
 		}
 	}
-	for c.events < maxGroupEvents && c.batch.Bytes() < maxGroupBytes {
+	for c.events < maxGroupEvents && c.batch.Bytes() < c.maxBytes {
 		select {
 		case r := <-c.requests:
 			c.add(r)
@@ -168,7 +186,7 @@ func (c *committer) add(r *request) {
 	c.group = append(c.group, r)
 	for i := range r.batch.Matched {
 		if m := &r.batch.Matched[i]; m.Listing != nil {
-			c.addListing(m)
+			c.addListing(&listing{*m, c.stamps.source(m.Listing.Connection.Source).sequence})
 		} else {
 			c.addEvent(&m.Observation, m.Sinks)
 		}
@@ -183,24 +201,37 @@ func (c *committer) addEvent(o *schema.Observation, sinks []string) {
 }
 
 // addListing appends the events that a listing leads to. What does not fit follows in
-// batches of its own, when this one is durable.
-func (c *committer) addListing(m *schema.Matched) {
-	for _, o := range c.stamps.book.Diff(m.Listing) {
-		if c.batch.Bytes() >= maxGroupBytes {
-			rest := *m
-			listing := *m.Listing
-			listing.Domains = slices.Clone(listing.Domains)
-			rest.Listing = &listing
-			c.listings = append(c.listings, rest)
+// batches of its own, when this one is durable. Events that were behind the listing may
+// come before that rest: they are newer.
+func (c *committer) addListing(l *listing) {
+	for _, o := range c.stamps.book.Diff(l.Listing) {
+		if c.stamps.book.Overtaken(l.Listing, l.sequence, o.Object.UUID) {
+			continue
+		}
+		if c.batch.Bytes() >= c.maxBytes {
+			c.goOnWith(l)
 			return
 		}
-		if m.Route == nil {
+		if l.Route == nil {
 			c.addEvent(&o, nil)
-		} else if sinks, ok := m.Route(&o); ok {
+		} else if sinks, ok := l.Route(&o); ok {
 			c.addEvent(&o, sinks)
 		}
 	}
-	c.stamps.book.Learn(m.Listing)
+	room := (c.maxBytes - c.batch.Bytes()) / learnedBytes
+	if !c.stamps.book.Learn(l.Listing, l.sequence, room) {
+		c.goOnWith(l)
+	}
+}
+
+// goOnWith notes a listing of which a part did not fit. The caller of Record may change
+// its own.
+func (c *committer) goOnWith(l *listing) {
+	rest := *l
+	copied := *l.Listing
+	copied.Domains = slices.Clone(copied.Domains)
+	rest.Listing = &copied
+	c.listings = append(c.listings, rest)
 }
 
 // addListings goes on with listings of which a part is durable.
@@ -215,7 +246,7 @@ func (c *committer) addListings() {
 // resume writes the next part of a listing. It reports whether that is durable.
 func (c *committer) resume() bool {
 	c.addListings()
-	return c.write() // Else they go on with the next request.
+	return c.write() // Else they go on with the next request, or after positionTime.
 }
 
 // write makes the group durable and answers its requests.

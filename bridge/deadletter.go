@@ -21,7 +21,7 @@ var ErrOldState = errors.New("it is a domain's state as it was: restart virtcast
 // then removes the dead letters. It blocks until that is durable; the sinks get the
 // events after what is pending, so out of their domains' order, with their old ids and
 // sequences. It returns how many were put back before an error. Where the process ends in
-// between, a dead letter may be kept although its event is delivered.
+// between, or the removal fails, a dead letter is kept although its event is delivered.
 //
 // The error is [journal.ErrNoDeadLetter], [ErrNoSink], [ErrOldState] or
 // [schema.ErrRecord] for a dead letter that cannot be retried, and nothing is done then;
@@ -51,10 +51,10 @@ func RetryDeadLetters(j *journal.Journal, ids []uint64) (n int, err error) {
 		if err := j.Append(&batch); err != nil {
 			return n, fmt.Errorf("put %d dead letters back: %w", len(group), err)
 		}
+		n += len(group)
 		if err := j.RemoveDeadLetters(group); err != nil {
 			return n, err
 		}
-		n += len(group)
 		batch.Reset()
 		group = group[:0]
 	}

@@ -3,11 +3,15 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/virtcast/virtcast/bridge"
 	"github.com/virtcast/virtcast/bridge/journal"
@@ -146,5 +150,60 @@ func TestRetryRefusals(t *testing.T) {
 	}
 	if n, err := bridge.RetryDeadLetters(j, []uint64{1}); n != 1 || err != nil {
 		t.Errorf("RetryDeadLetters = %d, %v, want 1", n, err)
+	}
+}
+
+// TestDeadLetterOnce: an event that was refused while an earlier one was stuck is one dead
+// letter, however often the program starts before the cursor can pass it.
+func TestDeadLetterOnce(t *testing.T) {
+	dir := t.TempDir()
+	for run := range 3 {
+		k := newKeyed()
+		k.stuck, k.refuses = domainIs(0), detailIs(5)
+		registry := prometheus.NewRegistry()
+		r := start(t, dir, journal.Options{}, bridge.Options{Registerer: registry, DrainTimeout: -1}, map[string]bridge.Sink{"k": k})
+		if run == 0 {
+			record(t, r.Bridge, observe(0, 2), observe(1, 5), observe(1, 6))
+		}
+		if got := k.settled(t, 1); got[0].Detail != 6 {
+			t.Errorf("run %d: %v is stored", run, got[0])
+		}
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		got := values(t, registry)
+		if got["virtcast_sink_pending"] != 1 || got["virtcast_sink_dead_letters_total"]+got["virtcast_sink_skipped_total"] != 1 {
+			t.Errorf("run %d: accounts %v", run, got)
+		}
+		if n := got["virtcast_journal_dead_letters"]; n != 1 && run > 0 {
+			t.Errorf("run %d: %v dead letters, want 1", run, n)
+		}
+	}
+}
+
+// TestRetryIsCounted: what was put back counts as retried, though the dead letters cannot
+// be removed then, so that the accounts close.
+func TestRetryIsCounted(t *testing.T) {
+	dir := t.TempDir()
+	registry := prometheus.NewRegistry()
+	r := start(t, dir, journal.Options{}, bridge.Options{Registerer: registry}, map[string]bridge.Sink{"refusing": newPicky(1)})
+	record(t, r.Bridge, observe(0, 1), observe(0, 2))
+	for deadline := time.Now().Add(10 * time.Second); len(letters(t, r.journal)) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("there is no dead letter")
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "deadletters.new", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Retry(t.Context(), letters(t, r.journal)); n != 1 || err == nil {
+		t.Errorf("Retry = %d, %v, want 1 and why the dead letter is kept", n, err)
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	got := values(t, registry)
+	if got["virtcast_recorded_total"]+got["virtcast_retried_total"] != got["virtcast_sink_delivered_total"]+got["virtcast_sink_dead_letters_total"]+got["virtcast_sink_pending"] {
+		t.Errorf("accounts %v", got)
 	}
 }

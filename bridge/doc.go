@@ -67,7 +67,8 @@
 // bound.
 //
 // An event that was refused for good becomes a dead letter after the round, before the
-// cursor passes it. A record that a newer version wrote stops its sink, and nothing else.
+// cursor passes it; after a restart it is not presented again. A record that a newer
+// version wrote stops its sink, when that has everything before it, and nothing else.
 //
 // # State stores
 //

@@ -108,7 +108,7 @@ func (m *metrics) sink(name string, atStart uint64, next func() uint64, states b
 	s := &sinkMetrics{
 		begin: next() - atStart, next: next,
 		delivered: counter("delivered_total", "Events that the sink acknowledged."),
-		skipped:   counter("skipped_total", "Events passed over since no registration sends them to this sink; for a state store also those with no state, or an older one."),
+		skipped:   counter("skipped_total", "Events passed over since no registration sends them to this sink, or since a former run kept them as dead letters; for a state store also those with no state, or an older one."),
 		dead:      counter("dead_letters_total", "Events that the sink can never take, kept as dead letters."),
 		retries:   counter("retries_total", "Deliveries that failed and were tried again."),
 		failing: prometheus.NewGauge(prometheus.GaugeOpts{

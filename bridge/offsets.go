@@ -14,9 +14,10 @@ func (s *offsets) add(offset uint64) {
 	if len(s.words) == 0 {
 		s.base = offset &^ 63
 	}
-	for offset < s.base { // Rare: what is parked lies ahead of what was parked before.
-		s.words = append([]uint64{0}, s.words...)
-		s.base -= 64
+	if offset < s.base { // Rare: what is parked lies ahead of what was parked before.
+		missing := (s.base - offset + 63) / 64
+		s.words = append(make([]uint64, missing, missing+uint64(len(s.words))), s.words...)
+		s.base -= missing * 64
 	}
 	i := (offset - s.base) / 64
 	for uint64(len(s.words)) <= i {

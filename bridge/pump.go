@@ -44,6 +44,7 @@ type pump struct {
 	halted   atomic.Bool // see halt
 
 	feed    feed
+	kept    kept
 	round   round
 	outcome func(i int, err error) // p.note
 	backlog backlog
@@ -51,6 +52,8 @@ type pump struct {
 	fresh   pace // of new records
 	// stalled is set when nothing of the backlog got an outcome at the last attempt.
 	stalled bool
+	// newer is set when the next record is one that this program cannot read.
+	newer error
 }
 
 // pumpOptions are what a pump is made of.
@@ -65,7 +68,7 @@ type pumpOptions struct {
 	metrics      func(sink string, atStart uint64, next func() uint64, states bool) *sinkMetrics
 }
 
-func newPump(o pumpOptions) *pump {
+func newPump(o pumpOptions) (*pump, error) {
 	pending, _ := o.reader.Pending()
 	next := func() uint64 { return o.journal.Stats().Next }
 	p := &pump{
@@ -84,7 +87,13 @@ func newPump(o pumpOptions) *pump {
 	}
 	p.health = newHealth(p.log, p.metrics, p.metrics.pending)
 	p.outcome = p.note
-	return p
+	if pending > 0 {
+		var err error
+		if p.kept, err = loadKept(o.journal, o.name, p.feed.read); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
 }
 
 // run delivers until ctx ends, and returns nil then. An error means that the journal
@@ -125,7 +134,6 @@ func (p *pump) connect(ctx context.Context) {
 // program cannot read: it stays in the journal, with everything behind it.
 func (p *pump) halt(ctx context.Context, err error) error {
 	p.halted.Store(true)
-	p.backlog.settle(&p.round)
 	if err := p.commit(); err != nil {
 		return err
 	}
@@ -161,6 +169,9 @@ func (p *pump) step(ctx context.Context) error {
 
 // readOn adds new events to the round. It waits for them, unless the backlog is due.
 func (p *pump) readOn(ctx context.Context, again bool) error {
+	if p.newer != nil {
+		return p.readNoFurther(ctx, again)
+	}
 	full := p.feed.states.priming() && p.stalled && !p.backlog.hasRoom(0)
 	if due := p.fresh.due; full || time.Now().Before(due) {
 		switch {
@@ -197,15 +208,33 @@ func (p *pump) readOn(ctx context.Context, again bool) error {
 	return p.decode(ctx, records)
 }
 
-// decode makes events of the new records that are meant for the sink.
+// readNoFurther waits for the backlog, and returns the reason for it when that is empty.
+func (p *pump) readNoFurther(ctx context.Context, again bool) error {
+	switch {
+	case again:
+		return nil
+	case p.backlog.empty():
+		return p.newer
+	}
+	return retry.Sleep(ctx, time.Until(p.again.due))
+}
+
+// decode makes events of the new records that are meant for the sink, up to one that this
+// program cannot read.
 func (p *pump) decode(ctx context.Context, records []journal.Record) error {
 	skipped := 0
 	defer func() { p.metrics.skip(skipped) }()
 	for i := range records {
 		r := &records[i]
+		if p.kept.has(r) {
+			skipped++
+			p.feed.read = r.Offset + 1
+			continue
+		}
 		switch mine, err := p.feed.event(r, p.round.slot()); {
 		case errors.Is(err, schema.ErrNewerRecord):
-			return fmt.Errorf("record %d: %w", r.Offset, err)
+			p.newer = fmt.Errorf("record %d: %w", r.Offset, err)
+			return nil
 		case err != nil:
 			if err := p.bury(ctx, *r, fmt.Errorf("unreadable record: %w", err)); err != nil {
 				return err
@@ -317,7 +346,7 @@ func (p *pump) schedule(ctx context.Context, err error) {
 		if r.again > 0 {
 			p.again.reset()
 		}
-		if p.backlog.empty() {
+		if p.backlog.empty() && p.newer == nil {
 			p.health.recovered(ctx)
 		}
 		return

@@ -70,6 +70,9 @@ func (b *Book) Apply(s *Source, o *schema.Observation, sequence uint64) (number 
 		d.giveUpUnsure()
 	}
 	if o.Kind == schema.KindLifecycle && o.Object.Family == schema.FamilyDomain {
+		if !o.Synthetic {
+			d.observed = sequence
+		}
 		state = b.conclude(d, o, c)
 	}
 	return d.count, state

@@ -1,6 +1,7 @@
 package domains
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ var bookOptions = cmp.Options{
 	cmp.AllowUnexported(Book{}, Source{}, watch{}, object{}, entry{}, knowledge{}),
 	cmpopts.IgnoreFields(Book{}, "batch", "changedSources", "changedObjects"),
 	cmpopts.IgnoreFields(Source{}, "batch"),
-	cmpopts.IgnoreFields(object{}, "batch"),
+	cmpopts.IgnoreFields(object{}, "batch", "observed"),
 }
 
 // everything applies all sorts of things.
@@ -60,7 +61,7 @@ func TestRollbackRestoresEverything(t *testing.T) {
 			everything(got)
 			got.Learn(&schema.Listing{Connection: hostA, Complete: true, Domains: []schema.ListedDomain{
 				{Object: schema.Object{UUID: theDomain, ID: 7}, State: 3, Reason: 2, Persistence: schema.NotPersistent},
-			}})
+			}}, math.MaxUint64, math.MaxInt)
 			got.Rollback()
 			for name, s := range got.sources { // A source without an object is none.
 				if want.sources[name] == nil && len(s.domains)+len(s.others) == 0 {

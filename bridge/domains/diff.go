@@ -51,13 +51,14 @@ func (b *Book) Diff(l *schema.Listing) []schema.Observation {
 // Learn takes in what a listing tells without an event, as part of the batch in hand: the
 // persistence and the reasons that are not known, or known wrongly. It is called when the
 // events of [Book.Diff] are applied. A complete listing makes the source one that was
-// observed.
-func (b *Book) Learn(l *schema.Listing) {
+// observed. sequence is as for [Book.Overtaken]. Learn changes limit domains at most; it
+// reports whether that was all, and goes on with the next call otherwise.
+func (b *Book) Learn(l *schema.Listing, sequence uint64, limit int) (done bool) {
 	s := b.Source(l.Connection.Source)
 	for i := range l.Domains {
 		domain := &l.Domains[i]
 		d := s.domains[domain.UUID]
-		if d == nil || domain.Family != schema.FamilyDomain {
+		if d == nil || domain.Family != schema.FamilyDomain || d.observed > sequence {
 			continue
 		}
 		k := d.knowledge
@@ -70,15 +71,29 @@ func (b *Book) Learn(l *schema.Listing) {
 		if k.code == codeOf(domain.State) && domain.Reason != 0 && domain.State != stateBlocked {
 			k.reason = domain.Reason
 		}
-		if k != d.knowledge {
-			b.touch(d)
-			d.knowledge = k
+		if k == d.knowledge {
+			continue
 		}
+		if limit <= 0 {
+			return false
+		}
+		limit--
+		b.touch(d)
+		d.knowledge = k
 	}
-	if l.Complete {
+	if l.Complete && s.missed <= sequence {
 		b.touchSource(s)
 		s.watch = watch{}
 	}
+	return true
+}
+
+// Overtaken reports whether what a listing tells of a domain is out of date: sequence is
+// the number of the source's last event before the listing, and the domain has had a
+// lifecycle event since that no listing led to.
+func (b *Book) Overtaken(l *schema.Listing, sequence uint64, domain schema.UUID) bool {
+	d := b.Source(l.Connection.Source).domains[domain]
+	return d != nil && d.observed > sequence
 }
 
 // view is a copy of what is known of a domain, without what may be out of date.

@@ -38,6 +38,9 @@ type object struct {
 	source *Source
 	key    schema.ObjectKey
 	batch  uint64 // the batch that changed it last
+	// observed is the source's sequence of the last lifecycle event since the start that
+	// is not synthetic. It is not taken back with a batch: that event comes again.
+	observed uint64
 	// sameUUID is the same UUID at the next source, in a ring of all that have it: the
 	// object itself, nearly always.
 	sameUUID *object

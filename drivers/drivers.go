@@ -44,8 +44,9 @@ type Batch struct {
 	Listing *schema.Listing
 	// Position is where the source can resume behind this batch. It becomes durable in
 	// the same commit as the observations, never before them. nil leaves the position as
-	// it was. A batch with a position should have at most 256 observations: a larger one
-	// may be made durable in two parts, and a crash between them repeats the first part.
+	// it was, and so does one that is longer than [schema.MaxPosition]. A batch with a
+	// position should have at most 256 observations: a larger one may be made durable in
+	// two parts, and a crash between them repeats the first part.
 	Position schema.Position
 	// Sure is set where the source tells up to when it has delivered everything; else
 	// zero.

@@ -5,85 +5,116 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/virtcast/virtcast"
+	"github.com/virtcast/virtcast/bridge"
+	"github.com/virtcast/virtcast/bridge/journal"
 	"github.com/virtcast/virtcast/drivers"
+	"github.com/virtcast/virtcast/registry"
 	"github.com/virtcast/virtcast/schema"
 )
 
-// poller is the driver of a hypervisor that has no events and can only be asked: a timer
-// and List. The bridge makes events of what differs from one listing to the next.
+// poller is the driver of a hypervisor that has no events and can only be asked. The first
+// listing comes long after Open: the registry has called Watch then.
 type poller struct{ ask func() *schema.Listing }
 
-func (p poller) Open(ctx context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
-	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s := &polling{stop: stop, lists: make(chan struct{}), done: make(chan struct{})}
+func (p poller) Open(_ context.Context, _ schema.Position, out func(drivers.Batch)) (drivers.Session, error) {
+	s := &polling{end: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		for tick := (<-chan time.Time)(nil); ; tick = time.After(time.Minute) {
+		for tick := time.Tick(10 * time.Millisecond); ; {
 			select {
 			case <-tick:
-			case <-s.lists:
-			case <-ctx.Done():
+				out(drivers.Batch{Listing: p.ask()})
+			case <-s.end:
 				return
 			}
-			out(drivers.Batch{Listing: p.ask()})
 		}
 	}()
 	return s, nil
 }
 
 type polling struct {
-	stop        func()
-	lists, done chan struct{}
+	sync.Once
+	end, done chan struct{}
 }
 
-func (s *polling) List(context.Context) error {
-	select {
-	case s.lists <- struct{}{}:
-		return nil
-	case <-s.done:
-		return errors.New("the session is over")
-	}
+func (s *polling) Watch(context.Context, []drivers.Filter) ([]drivers.Missing, error) {
+	return nil, nil
 }
-
-func (s *polling) Watch(ctx context.Context, _ []drivers.Filter) ([]drivers.Missing, error) {
-	return nil, s.List(ctx)
-}
-func (s *polling) Close() error                   { s.stop(); <-s.done; return nil }
-func (s *polling) Connection() *schema.Connection { return &schema.Connection{Name: "esx01"} }
+func (s *polling) List(context.Context) error     { return nil }
+func (s *polling) Close() error                   { s.Do(func() { close(s.end) }); <-s.done; return nil }
+func (s *polling) Connection() *schema.Connection { return esx }
 func (s *polling) Done() <-chan struct{}          { return s.done }
 func (s *polling) Err() error                     { return nil }
 func (s *polling) Resumed() bool                  { return false }
 func (s *polling) Sure() time.Time                { return time.Time{} }
 
-// A whole driver for a hypervisor that has to be polled.
+var esx = &schema.Connection{Name: "esx01", Source: "esx://esx01.example.com/"}
+
+// lines is a sink that prints what it gets, and stops after three events.
+type lines struct {
+	printed int
+	stop    func()
+}
+
+func (l *lines) Deliver(_ context.Context, events []schema.Event, outcome func(int, error)) error {
+	for i := range events {
+		_, event, detail := schema.SubjectTokens(&events[i])
+		fmt.Println(events[i].Object.Name, event, detail, events[i].Synthetic)
+		outcome(i, nil)
+	}
+	if l.printed += len(events); l.printed == 3 {
+		l.stop()
+	}
+	return nil
+}
+
+// A whole driver for a hypervisor that has to be polled. The bridge makes events of what
+// differs from one listing to the next.
 func Example_polling() {
-	var driver drivers.Driver = poller{func() *schema.Listing {
-		return &schema.Listing{Complete: true, Domains: []schema.ListedDomain{
-			{Object: schema.Object{UUID: schema.UUID{1}, Name: "web-1", ID: 7}, State: 1},
-			{Object: schema.Object{UUID: schema.UUID{2}, Name: "db-1", ID: -1}, State: 5},
-		}}
-	}}
-	listed := make(chan struct{}, 1)
-	session, err := driver.Open(context.Background(), nil, func(b drivers.Batch) {
-		for _, d := range b.Listing.Domains {
-			fmt.Println(d.Name, d.State)
+	web := schema.ListedDomain{Object: schema.Object{UUID: schema.UUID{1}, Name: "web-1", ID: 7}, State: 1}
+	db := schema.ListedDomain{Object: schema.Object{UUID: schema.UUID{2}, Name: "db-1", ID: -1}, State: 5}
+	asked := 0
+	driver := poller{func() *schema.Listing {
+		if asked++; asked == 5 {
+			web.Object.ID, web.State = -1, 5 // it was shut down since
 		}
-		listed <- struct{}{}
-	})
+		return &schema.Listing{
+			Connection: esx, Received: time.Now().UTC(), Complete: true, Domains: []schema.ListedDomain{web, db},
+		}
+	}}
+
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	defer stop()
+	dir, err1 := os.MkdirTemp("", "virtcast")
+	j, err2 := journal.Open(filepath.Join(dir, "journal"), journal.Options{})
+	if err := errors.Join(err1, err2); err != nil {
+		log.Fatal(err)
+	}
+	b, err := bridge.New(j, bridge.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := session.Watch(context.Background(), nil); err != nil {
+	r := registry.New(registry.Options{Record: b.Record, Position: b.Position})
+	_, err = r.RegisterAny(registry.Registration{Kinds: []schema.Kind{schema.KindLifecycle}})
+	err = errors.Join(err, b.AddSink("lines", &lines{stop: stop}),
+		r.AddConnection(registry.Connection{Name: esx.Name, Driver: driver}))
+	if err != nil {
 		log.Fatal(err)
 	}
-	<-listed
-	fmt.Println(session.Close())
+	err = virtcast.Run(ctx, r, b)
+	if err := errors.Join(err, j.Close(), os.RemoveAll(dir)); err != nil {
+		log.Fatal(err)
+	}
 	// Output:
-	// web-1 1
-	// db-1 5
-	// <nil>
+	// web-1 started booted true
+	// db-1 defined added true
+	// web-1 stopped unknown--1 true
 }
 
 // unknownKindError is the error of a driver for a kind that its hypervisor does not have.

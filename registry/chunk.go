@@ -12,6 +12,8 @@ const (
 	// chunkBytes bounds what the observations of a chunk take. One that is larger has a
 	// chunk of its own.
 	chunkBytes = 256 << 10
+	// keptBytes is the most that a chunk in the pool may point to and take.
+	keptBytes = chunkLength * 256
 )
 
 // chunk is a piece of a queue. Chunks come from a pool that all queues share, so that a
@@ -46,9 +48,12 @@ type chunkPool struct{ sync.Pool }
 
 func (p *chunkPool) get() *chunk { return p.Get().(*chunk) } //nolint:errcheck // the pool holds nothing else
 
-// put gives back a chunk and lets go of what it points to.
+// put gives back a chunk. It lets go of what the chunk points to, if that is more than
+// names: these are written over soon, or the pool drops the chunk.
 func (p *chunkPool) put(c *chunk) {
-	clear(c.observations[:c.n])
+	if c.bytes > keptBytes {
+		clear(c.observations[:])
+	}
 	c.next, c.n, c.gaps, c.bytes, c.marks, c.sealed = nil, 0, 0, 0, nil, false
 	p.Put(c)
 }

@@ -144,7 +144,7 @@ func onWire(t *testing.T, server *libvirttest.Server, callbacks int, filters ...
 	})
 }
 
-func TestLibvirtWireCallbacks(t *testing.T) {
+func TestLibvirtFilters(t *testing.T) {
 	server := newServer(t, libvirttest.Options{Empty: true})
 	a, b := define(t, server, "a", uuidA), define(t, server, "b", uuidB)
 	j := &journal{}

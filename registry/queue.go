@@ -78,6 +78,7 @@ func (q *queue) push(b drivers.Batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tally.received += uint64(len(b.Observations))
+	q.unsealed += len(b.Observations)
 	for rest := b.Observations; len(rest) > 0; {
 		n := q.pushRun(rest)
 		if n == 0 {
@@ -86,14 +87,13 @@ func (q *queue) push(b drivers.Batch) {
 		}
 		rest = rest[n:]
 	}
-	q.unsealed += len(b.Observations)
 	if b.Listing != nil {
 		q.pushListing(b.Listing)
 	}
 	if b.Position != nil && len(b.Position) <= schema.MaxPosition {
 		q.pushPosition(bytes.Clone(b.Position))
 	}
-	if b.Sure.After(q.sure) {
+	if !b.Sure.IsZero() && b.Sure.After(q.sure) {
 		q.sure = b.Sure
 	}
 	q.signal()
@@ -102,52 +102,79 @@ func (q *queue) push(b drivers.Batch) {
 // pushRun queues the first observations, as many as fit into one chunk and find room, and
 // returns how many these are.
 func (q *queue) pushRun(observations []schema.Observation) int {
-	first := observations[0].Size()
-	length, room := 0, chunkBytes
-	fits := q.tail.fits(first)
-	if fits {
-		length, room = q.tail.n, chunkBytes-q.tail.bytes
-	}
-	n, size := 1, first
-	for most := min(len(observations), chunkLength-length); n < most; n++ {
-		more := observations[n].Size()
-		if size+more > min(room, q.limit-q.bytes) {
-			break
-		}
-		size += more
+	n, size := 1, observations[0].Size()
+	fits := q.tail.fits(size)
+	if len(observations) > 1 {
+		n, size = q.run(observations, size, fits)
 	}
 	if !q.reserve(size) {
-		if n, size = 1, first; !q.reserve(size) {
+		if n == 1 {
+			return 0
+		}
+		if n, size = 1, observations[0].Size(); !q.reserve(size) {
 			return 0
 		}
 	}
 	if !fits {
 		q.extend()
 	}
-	copy(q.tail.observations[q.tail.n:], observations[:n])
-	q.tail.n += n
-	q.tail.bytes += size
+	c := q.tail
+	if n == 1 {
+		c.observations[c.n] = observations[0]
+	} else {
+		copy(c.observations[c.n:], observations[:n])
+	}
+	c.n += n
+	c.bytes += size
 	q.overrun = nil
 	q.waiting += n
 	return n
+}
+
+// run returns how many of the first observations fit together into the last chunk, or
+// into a new one, and their size. first is the size of the first.
+func (q *queue) run(observations []schema.Observation, first int, fits bool) (n, size int) {
+	length, room := 0, chunkBytes
+	if fits {
+		length, room = q.tail.n, chunkBytes-q.tail.bytes
+	}
+	room = min(room, q.limit-q.bytes)
+	size = first
+	most := min(len(observations), chunkLength-length)
+	for n = 1; n < most; n++ {
+		more := observations[n].Size()
+		if size+more > room {
+			break
+		}
+		size += more
+	}
+	return n, size
 }
 
 // reserve takes room for some bytes. An observation that is larger than the whole queue
 // is let in while the queue is empty.
 func (q *queue) reserve(size int) bool {
 	after := q.bytes + size
-	if after > q.limit && q.bytes > 0 {
-		return false
-	}
-	if after > q.granted {
-		got := q.budget.take(after - q.granted)
-		if got == 0 {
+	if after > q.granted || after > q.limit {
+		if !q.widen(after) {
 			return false
 		}
-		q.granted += got
 	}
 	q.bytes = after
 	return true
+}
+
+// widen gets a grant from the budget for so many bytes, if the queue may hold so many.
+func (q *queue) widen(after int) bool {
+	if after > q.limit && q.bytes > 0 {
+		return false
+	}
+	if after <= q.granted {
+		return true
+	}
+	got := q.budget.take(after - q.granted)
+	q.granted += got
+	return got > 0
 }
 
 // free gives up room for some bytes, and gives back to the budget what is not needed.
@@ -233,6 +260,9 @@ func (q *queue) extend() {
 }
 
 func (q *queue) signal() {
+	if len(q.ready) > 0 {
+		return
+	}
 	select {
 	case q.ready <- struct{}{}:
 	default:

@@ -26,6 +26,9 @@ type recorder struct {
 	queue    *queue
 	// table is what matching used last; nil before the first observation.
 	table *table
+	// kind is the kind that was matched last, and ofKind its part of table.
+	kind   schema.Kind
+	ofKind *kindTable
 	// position is the last one that is not durable yet; nil for none. Nothing that was
 	// matched waits before it. timer fires when it must become durable by itself.
 	position schema.Position
@@ -118,6 +121,7 @@ func (c *recorder) process(ctx context.Context, taken *chunk) bool {
 func (c *recorder) match(s *scratch, taken *chunk) (outcome tally) {
 	if list := c.registry.list.Load(); c.table == nil || c.table.list != list {
 		c.table = newTable(list, c.name)
+		c.kind = schema.KindGap // which has no part
 	}
 	for taken != nil {
 		from := 0
@@ -155,8 +159,21 @@ func (c *recorder) mark(s *scratch, m mark, outcome *tally) {
 	matched.Listing, matched.Route = m.listing, c.table.route
 }
 
+// target returns where an observation goes; nil is nowhere. Most are of the kind of the
+// one before.
+func (c *recorder) target(o *schema.Observation) *target {
+	switch o.Kind {
+	case schema.KindGap:
+		return c.table.gap
+	case c.kind:
+	default:
+		c.kind, c.ofKind = o.Kind, c.table.kinds[o.Kind]
+	}
+	return c.ofKind.match(o)
+}
+
 func (c *recorder) matchOne(s *scratch, o *schema.Observation, outcome *tally) {
-	target := c.table.match(o)
+	target := c.target(o)
 	isGap := o.Gap != nil
 	switch {
 	case target != nil && target.record:

@@ -21,7 +21,7 @@ type target struct {
 // never changed: a new one is made when the registry's list is another.
 type table struct {
 	list  *[]*entry
-	kinds map[schema.Kind]kindTable
+	kinds map[schema.Kind]*kindTable
 	// gap is where the connection's gaps go: to every sink that any of the registrations
 	// names.
 	gap *target
@@ -37,7 +37,7 @@ type kindTable struct {
 }
 
 func newTable(list *[]*entry, connection string) *table {
-	t := &table{list: list, kinds: map[schema.Kind]kindTable{}}
+	t := &table{list: list, kinds: map[schema.Kind]*kindTable{}}
 	var selected []*entry
 	byKind := map[schema.Kind][]*entry{}
 	for _, e := range *list {
@@ -57,8 +57,8 @@ func newTable(list *[]*entry, connection string) *table {
 	return t
 }
 
-func newKindTable(entries []*entry) kindTable {
-	var k kindTable
+func newKindTable(entries []*entry) *kindTable {
+	k := new(kindTable)
 	general := slices.DeleteFunc(slices.Clone(entries), func(e *entry) bool { return e.Domain != nil })
 	k.general = newTarget(general)
 	if len(general) == len(entries) {
@@ -107,8 +107,12 @@ func (t *table) match(o *schema.Observation) *target {
 	if o.Kind == schema.KindGap {
 		return t.gap
 	}
-	k, ok := t.kinds[o.Kind]
-	if !ok {
+	return t.kinds[o.Kind].match(o)
+}
+
+// match returns where o goes, which is of the table's kind; nil is nowhere.
+func (k *kindTable) match(o *schema.Observation) *target {
+	if k == nil {
 		return nil
 	}
 	if k.domains != nil {

@@ -139,14 +139,17 @@ func BenchmarkRecord(b *testing.B) {
 			}
 		}
 	})
-	b.Run("goes-to", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if ok, err := RecordGoesTo(record, "screen"); !ok || err != nil {
-				b.Fatal(ok, err)
+	for name, sink := range map[string]string{"read": "screen", "read-past": "another"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			in := NewInterner(0)
+			for b.Loop() {
+				if _, goes, err := ReadRecord(record, sink, in); goes != (name == "read") || err != nil {
+					b.Fatal(goes, err)
+				}
 			}
-		}
-	})
+		})
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -60,7 +60,7 @@ func TestRecordExtremes(t *testing.T) {
 	}
 }
 
-func TestRecordGoesTo(t *testing.T) {
+func TestReadRecordForASink(t *testing.T) {
 	event := lifecycleEvent(2, 0)
 	tests := []struct {
 		name  string
@@ -76,9 +76,16 @@ func TestRecordGoesTo(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := RecordGoesTo(AppendRecord(nil, &event, test.sinks), "bus")
+			e, got, err := ReadRecord(AppendRecord(nil, &event, test.sinks), "bus", nil)
 			if err != nil || got != test.want {
-				t.Errorf("RecordGoesTo = %v, %v, want %v", got, err, test.want)
+				t.Fatalf("ReadRecord = %v, %v, want %v", got, err, test.want)
+			}
+			want := Event{}
+			if test.want {
+				want = event
+			}
+			if diff := cmp.Diff(want, e); diff != "" {
+				t.Errorf("event (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -35,12 +35,6 @@ func ParseRecord(b []byte, in *Interner) (Event, []string, error) {
 	return e, p.sinks, nil
 }
 
-// RecordGoesTo reports whether a record is for that sink. The error is as [ReadRecord]'s.
-func RecordGoesTo(b []byte, sink string) (bool, error) {
-	_, goes, err := ReadRecord(b, sink, nil)
-	return goes, err
-}
-
 // recordParser parses one record.
 type recordParser struct {
 	recordReader

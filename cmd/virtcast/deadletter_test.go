@@ -146,7 +146,7 @@ func TestDeadLetterRetryAndDrop(t *testing.T) {
 	if err != nil || len(records) != 1 {
 		t.Fatalf("the journal holds %d records, %v, want the one that was put back", len(records), err)
 	}
-	if mine, err := schema.RecordGoesTo(records[0].Data, "bus"); mine || err != nil || !schema.RecordIsRepeat(records[0].Data) {
+	if _, mine, err := schema.ReadRecord(records[0].Data, "bus", nil); mine || err != nil || !schema.RecordIsRepeat(records[0].Data) {
 		t.Errorf("what was put back goes to another sink (%t, %v), or is no repeat", mine, err)
 	}
 }

@@ -179,6 +179,7 @@ func replyOf(h wire.Header, payload []byte) reply {
 	case wire.StatusError:
 		d := wire.NewDecoder(payload)
 		remote := d.RemoteError()
+		remote.Procedure = h.Procedure
 		if err := d.Err(); err != nil && remote.Code == 0 {
 			return reply{err: fmt.Errorf("the daemon refused and did not say why: %w", err)}
 		}

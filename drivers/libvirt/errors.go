@@ -94,19 +94,24 @@ func wrap(connection, op string, err error) error {
 
 // hint returns what an operator can do about err, or nothing.
 func hint(err error) string {
+	var remote *RemoteError
+	var foreign *wire.ForeignError
+	errors.As(err, &remote)
 	switch code(err) {
 	case wire.CodeAuthFailed, wire.CodeAuthCancelled, wire.CodeAuthUnavailable:
 		return "check the credentials, or the polkit rule for the action org.libvirt.unix.monitor"
 	case wire.CodeAccessDenied:
-		return "the daemon's access control must grant connect:getattr, connect:search_domains and domain:getattr to this user"
+		return wire.PermissionCure(remote.Procedure)
 	case wire.CodeNoConnect:
 		return "check the driver and path of the uri, and that the daemon has that driver"
 	case wire.CodeRPC:
 		return "the daemon may be too old, or wants an authentication that it did not ask for"
 	}
 	switch {
+	case errors.As(err, &foreign):
+		return foreign.Cure()
 	case errors.Is(err, wire.ErrFrameLength):
-		return "what answers there may not be libvirtd, or speaks TLS"
+		return "what answers there may not be libvirtd"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
 		return "the daemon closed the connection: it was stopped, has too many clients, or does not accept this one; its log says which"
 	}

@@ -14,7 +14,8 @@ import (
 //
 // The driver dials as the URI says: a unix socket, TCP, TLS or SSH. Where the daemon
 // wants SASL, the credentials are those of libvirt's own authentication file (see
-// sasl.Find), and a password is sent only over a transport that nobody can read along.
+// sasl.Find), and a password is sent only over a transport that nobody can read along, to a
+// daemon whose certificate or host key was verified.
 //
 // Each adjust may change what follows from the URI, before the driver is made:
 //
@@ -41,7 +42,7 @@ func NewFromURI(name, uri string, adjust ...func(*Config, *Options)) (*Driver, e
 			if err != nil {
 				return nil, err
 			}
-			return sasl.Choose(offered, credentials, u.Transport.Encrypted())
+			return sasl.Choose(offered, credentials, sasl.Channel{Encrypted: u.Transport.Encrypted(), Verified: u.Verified()})
 		},
 	}
 	for _, f := range adjust {

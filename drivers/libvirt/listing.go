@@ -73,7 +73,7 @@ func (s *Session) listStats(ctx context.Context) (unknown []schema.Object, err e
 	args.Uint32(wire.StatsNoWait)
 	err = s.list(ctx, wire.ProcConnectGetAllDomainStats, args.Payload(), true, func(d *wire.Decoder) []schema.ListedDomain {
 		n := d.Count(wire.MaxStatsRecords, 4+16+4+4)
-		domains := make([]schema.ListedDomain, 0, min(n, wire.MaxDomainList))
+		domains := make([]schema.ListedDomain, 0, n) // no more than the payload can hold
 		for range n {
 			listed := schema.ListedDomain{Object: s.decoder.listed(d)}
 			for range d.Count(wire.MaxTypedParams, 12) {

@@ -248,7 +248,7 @@ func TestSASL(t *testing.T) {
 		if diff := cmp.Diff([]string{"GSSAPI", "PLAIN"}, offered); diff != "" {
 			t.Errorf("offered (-want +got):\n%s", diff)
 		}
-		return sasl.Choose(offered, sasl.Credentials{Username: "fred", Password: "s€cret"}, true)
+		return sasl.Choose(offered, sasl.Credentials{Username: "fred", Password: "s€cret"}, sasl.Channel{Encrypted: true, Verified: true})
 	}
 	tests := []struct {
 		name   string

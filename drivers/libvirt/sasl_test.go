@@ -35,7 +35,7 @@ func TestLibvirtdSASL(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			choose := func([]string) (sasl.Mechanism, error) {
-				return sasl.Choose([]string{tt.mechanism}, sasl.Credentials{Username: "fred", Password: tt.password}, true)
+				return sasl.Choose([]string{tt.mechanism}, sasl.Credentials{Username: "fred", Password: tt.password}, sasl.Channel{Encrypted: true, Verified: uri.Verified()})
 			}
 			s, err := New(Config{Name: "tls", URI: uri.OpenName()}, Options{Dial: dial, SASL: choose}).
 				open(t.Context(), newCollector().take)

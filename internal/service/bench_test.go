@@ -244,7 +244,9 @@ func (bus *benchBus) readStream(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		bus.messages = append(bus.messages, &natsgo.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+		header := m.Headers()
+		header.Set(natsgo.ExpectedStreamHdr, "BARE")
+		bus.messages = append(bus.messages, &natsgo.Msg{Subject: m.Subject(), Header: header, Data: m.Data()})
 	}
 	stream, err := bus.js.Stream(b.Context(), "VIRTCAST")
 	if err != nil {

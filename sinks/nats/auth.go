@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -16,8 +17,10 @@ import (
 
 // authOptions returns how to log in and how to verify the server. Files are read now, so
 // that each connection uses what they hold then. Where the client library connects again
-// by itself, it reads certificates and authorities again, too.
-func authOptions(cfg Config, files *tlsfiles.Files) ([]natsgo.Option, error) {
+// by itself, it reads certificates and authorities again, too. secure wants TLS in any
+// case, with a server that has a certificate for tlsName where the configuration and the
+// server's URL have no name.
+func authOptions(cfg Config, files *tlsfiles.Files, secure bool, tlsName string) ([]natsgo.Option, error) {
 	var options []natsgo.Option
 	switch {
 	case cfg.Username != "":
@@ -37,13 +40,14 @@ func authOptions(cfg Config, files *tlsfiles.Files) ([]natsgo.Option, error) {
 		}
 		options = append(options, option)
 	}
-	if cfg.TLS == (TLSConfig{}) && !strings.Contains(cfg.URL, "tls://") && !strings.Contains(cfg.URL, "wss://") {
+	if !secure && cfg.TLS == (TLSConfig{}) && !strings.Contains(cfg.URL, "tls://") && !strings.Contains(cfg.URL, "wss://") {
 		return options, nil // Should the server want TLS, the system's authorities are used.
 	}
 	t, err := files.Client("")
 	if err != nil {
 		return nil, err
 	}
+	t.ServerName = cmp.Or(t.ServerName, tlsName)
 	options = append(options, natsgo.Secure(t))
 	if cfg.TLS.CA != "" {
 		options = append(options, natsgo.ClientTLSConfig(nil, files.Roots))

@@ -74,9 +74,15 @@ func (s *Sink) sendBatch(ctx context.Context, b *batch, r *round) error {
 	var subject string
 	committed := false
 	for i := range r.events {
-		m, err := s.encode(b.link, &r.events[i])
-		if err != nil {
-			r.refuse(i, err)
+		if r.settled[i] {
+			continue
+		}
+		m, tooLarge := s.encode(b.link, &r.events[i])
+		if tooLarge != nil && !s.tooLong(tooLarge) {
+			break // What follows goes in a later batch, once the limits are known.
+		}
+		if tooLarge != nil {
+			r.refuse(i, tooLarge)
 			continue
 		}
 		subject = m.Subject
@@ -88,13 +94,14 @@ func (s *Sink) sendBatch(ctx context.Context, b *batch, r *round) error {
 			op, committed = opCommit, true
 		}
 		b.events = append(b.events, int32(i))
+		r.sent[i] = true
 		if err := b.publish(ctx, m, op); err != nil || committed {
 			if err != nil {
 				return err
 			}
 			break
 		}
-		err = b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return b.sent-b.acked < b.window })
+		err := b.wait(ctx, subject, s.cfg.AckTimeout, func() bool { return b.sent-b.acked < b.window })
 		if err != nil || b.ended {
 			return err
 		}
@@ -171,7 +178,7 @@ func (b *batch) handle(m *natsgo.Msg) bool {
 	if !strings.HasPrefix(m.Subject, b.prefix) {
 		return false
 	}
-	r, err := parseReply(m)
+	r, err := parseReply(m, b.link.fit.Stream)
 	switch {
 	case err != nil:
 		b.ended, b.err = true, err
@@ -181,9 +188,9 @@ func (b *batch) handle(m *natsgo.Msg) bool {
 	case r.Type == "gap":
 		b.err = fmt.Errorf("message %d of a batch did not arrive", b.acked+1)
 	case r.Type == "err" && r.Error != nil:
-		b.err = r.Error
+		b.err, b.link.stale = r.Error, true
 	case r.Error != nil:
-		b.ended, b.err = true, r.Error
+		b.ended, b.err, b.link.stale = true, r.Error, true
 	case r.Type == "":
 		b.ended, b.acked = true, max(b.acked, min(r.Count, b.sent))
 	}

@@ -55,7 +55,7 @@ func benchmarkPublish(b *testing.B, cfg Config, batch bool, publish bare) {
 	sink := newSink(b, cfg)
 	defer func() { _ = sink.Close() }()
 	source := sinktest.NewSource(20, 2000)
-	encoder := newEncoder(sink.subject, sink.cfg.Content, sink.cfg.Mode == ModeJetStream)
+	encoder := newEncoder(sink.subject, sink.cfg.Content, sink.cfg.Stream)
 	deliver(b, sink, source.Take(benchBatch))
 	var bareTime, sinkTime time.Duration
 	var bareCount, sinkCount int
@@ -166,7 +166,7 @@ func BenchmarkEncode(b *testing.B) {
 	for _, content := range []Content{ContentStructured, ContentBinary} {
 		b.Run(fmt.Sprint(content), func(b *testing.B) {
 			b.ReportAllocs()
-			encoder := newEncoder(s, content, true)
+			encoder := newEncoder(s, content, "VIRTCAST")
 			for i := 0; b.Loop(); i++ {
 				encoder.encode(&events[i%len(events)])
 			}

@@ -10,30 +10,45 @@ import (
 // everything. Without the round trip nothing is known, and no event is acknowledged. The
 // server does not tell which of many messages it refused; after a refusal the events
 // therefore go one by one.
-func (s *Sink) deliverCore(ctx context.Context, l *link) error {
+func (s *Sink) deliverCore(ctx context.Context, l *link) (*link, error) {
 	oneByOne := s.refused
 	s.refused = false
-	l.unanswered = true
-	var err error
-	if oneByOne {
-		err = s.deliverOneByOne(ctx, l)
-	} else {
-		err = s.deliverTogether(ctx, l)
+	for {
+		l.unanswered = true
+		var err error
+		if oneByOne {
+			err = s.deliverOneByOne(ctx, l)
+		} else {
+			err = s.deliverTogether(ctx, l)
+		}
+		if err != nil {
+			_, s.refused = deniedSubject(err)
+			return l, err
+		}
+		l.unanswered = false
+		if s.round.held == 0 {
+			return l, nil
+		}
+		if l, err = s.relimit(ctx, l); err != nil {
+			return l, err
+		}
 	}
-	if err != nil {
-		_, s.refused = deniedSubject(err)
-		return err
-	}
-	l.unanswered = false
-	return nil
 }
 
 func (s *Sink) deliverTogether(ctx context.Context, l *link) error {
 	r := &s.round
+	end := len(r.events) // of what is sent
 	for i := range r.events {
-		m, err := s.encode(l, &r.events[i])
-		if err != nil {
-			r.refuse(i, err)
+		if r.settled[i] {
+			continue
+		}
+		m, tooLarge := s.encode(l, &r.events[i])
+		if tooLarge != nil && !s.tooLong(tooLarge) {
+			end = i
+			break
+		}
+		if tooLarge != nil {
+			r.refuse(i, tooLarge)
 			continue
 		}
 		if err := l.nc.PublishMsg(m); err != nil {
@@ -47,7 +62,7 @@ func (s *Sink) deliverTogether(ctx context.Context, l *link) error {
 	if err := l.nc.LastError(); err != nil {
 		return err
 	}
-	for i, settled := range r.settled {
+	for i, settled := range r.settled[:end] {
 		if !settled {
 			r.acknowledge(i)
 		}
@@ -61,11 +76,15 @@ func (s *Sink) deliverOneByOne(ctx context.Context, l *link) error {
 	a := s.startLanes()
 	for ; a.next < len(a.ready); a.next++ {
 		i := int(a.ready[a.next])
-		m, err := s.encode(l, &s.round.events[i])
-		if err == nil {
-			err = s.publishOne(ctx, l, m)
+		m, tooLarge := s.encode(l, &s.round.events[i])
+		if tooLarge != nil {
+			if s.tooLong(tooLarge) {
+				s.settleLane(i, tooLarge)
+			}
+			continue
 		}
-		if _, denied := deniedSubject(err); err != nil && !denied && !isTooLarge(err) {
+		err := s.publishOne(ctx, l, m)
+		if _, denied := deniedSubject(err); err != nil && !denied {
 			return err
 		}
 		s.settleLane(i, err)

@@ -15,6 +15,7 @@ import (
 const (
 	contentTypeHeader = "Content-Type"
 	messageIDHeader   = natsgo.MsgIdHdr
+	streamHeader      = natsgo.ExpectedStreamHdr
 	attributePrefix   = "ce-"
 )
 
@@ -26,8 +27,8 @@ const maxSources = 4096
 type encoder struct {
 	subject *subject
 	binary  bool
-	dedupe  bool // set Nats-Msg-Id
-	states  bool // events tell states, and that of a domain that is gone is a delete marker
+	stream  string // the only one that may store the messages; "" in core mode
+	states  bool   // events tell states, and that of a domain that is gone is a delete marker
 
 	msg     natsgo.Msg
 	payload []byte
@@ -41,9 +42,9 @@ type encoder struct {
 	hashes  map[string]string // source to its hash
 }
 
-func newEncoder(s *subject, content Content, dedupe bool) *encoder {
+func newEncoder(s *subject, content Content, stream string) *encoder {
 	return &encoder{
-		subject: s, binary: content == ContentBinary, dedupe: dedupe,
+		subject: s, binary: content == ContentBinary, stream: stream,
 		msg:     natsgo.Msg{Header: natsgo.Header{}},
 		headers: map[string]string{}, hashes: map[string]string{},
 	}
@@ -68,16 +69,22 @@ func (c *encoder) encode(e *schema.Event) *natsgo.Msg {
 		c.value(contentTypeHeader)
 		c.payload = schema.AppendJSON(c.payload[:0], e)
 	}
-	if c.dedupe {
+	if c.stream != "" {
 		c.text = append(c.text, c.hash(e.Connection.Source)...)
 		c.text = append(c.text, '-')
 		c.text = append(c.text, e.ID()...)
 		c.value(messageIDHeader)
+		// Another stream that listens on the subject refuses the message.
+		c.text = append(c.text, c.stream...)
+		c.value(streamHeader)
 	}
 	c.setHeader()
 	c.msg.Data = c.payload
 	return &c.msg
 }
+
+// id returns the Nats-Msg-Id of an event.
+func (c *encoder) id(e *schema.Event) string { return c.hash(e.Connection.Source) + "-" + e.ID() }
 
 // attribute adds a CloudEvents attribute as a header. Attribute values are printable
 // ASCII without space, quote and percent, so that the binding's percent-encoding is the

@@ -22,7 +22,7 @@ func TestEncode(t *testing.T) {
 	events = append(events, source.Peculiar()...)
 	ids := map[string]bool{}
 	for _, content := range []Content{ContentStructured, ContentBinary} {
-		encoder, again := newEncoder(s, content, true), newEncoder(s, content, true)
+		encoder, again := newEncoder(s, content, "VIRTCAST"), newEncoder(s, content, "VIRTCAST")
 		for i := range events {
 			e := &events[i]
 			m := encoder.encode(e)
@@ -30,7 +30,7 @@ func TestEncode(t *testing.T) {
 			if diff := cmp.Diff(again.encode(e).Header, m.Header); diff != "" {
 				t.Errorf("header (-other +this):\n%s", diff)
 			}
-			again = newEncoder(s, content, true)
+			again = newEncoder(s, content, "VIRTCAST")
 			id := m.Header.Get(messageIDHeader)
 			if !strings.HasSuffix(id, "-"+e.ID()) || len(id) != 12+1+len(e.ID()) {
 				t.Errorf("%s = %q, want 12 characters and %q", messageIDHeader, id, e.ID())
@@ -43,7 +43,7 @@ func TestEncode(t *testing.T) {
 			if want := (&natsgo.Msg{Header: m.Header}).Size(); header != want || total != want+len(m.Data) {
 				t.Errorf("size = %d, %d, want %d, %d", header, total, want, want+len(m.Data))
 			}
-			want := natsgo.Header{messageIDHeader: {id}}
+			want := natsgo.Header{messageIDHeader: {id}, streamHeader: {"VIRTCAST"}}
 			if content == ContentStructured {
 				want.Set(contentTypeHeader, schema.ContentTypeStructured)
 			} else {
@@ -56,7 +56,7 @@ func TestEncode(t *testing.T) {
 			}
 		}
 	}
-	if m := newEncoder(s, ContentStructured, false).encode(&events[0]); m.Header.Get(messageIDHeader) != "" {
+	if m := newEncoder(s, ContentStructured, "").encode(&events[0]); m.Header.Get(messageIDHeader) != "" {
 		t.Error("core mode sets " + messageIDHeader)
 	}
 }
@@ -72,14 +72,15 @@ func FuzzReply(f *testing.F) {
 		f.Add([]byte(answer), "-1")
 	}
 	f.Fuzz(func(t *testing.T, data []byte, index string) {
-		b := &batch{prefix: "p.", sent: 10, window: 1}
+		l := &link{}
+		b := &batch{link: l, prefix: "p.", sent: 10, window: 1}
 		b.handle(&natsgo.Msg{Subject: "p." + index, Data: data})
 		if b.acked > b.sent || b.window == 0 {
 			t.Errorf("acked %d of %d, window %d", b.acked, b.sent, b.window)
 		}
 		s := newSinkForReplies(t)
 		before := s.lanes.inFlight
-		ours := s.laneReply("p.", &natsgo.Msg{Subject: "p." + index, Data: data})
+		ours := s.laneReply(l, "p.", &natsgo.Msg{Subject: "p." + index, Data: data})
 		if r := &s.round; ours != (s.lanes.inFlight == before-1) || r.stored+r.refused+r.open != before || r.stored+r.refused > 1 {
 			t.Errorf("answered %t, in flight %d of %d, %d stored, %d refused, %d open",
 				ours, s.lanes.inFlight, before, r.stored, r.refused, r.open)
@@ -119,7 +120,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("Deliver = %d, %v", n, err)
 		}
 	}
-	sink.careful = true // Lanes, as in a new process: they count duplicates.
+	sink.guard.careful = true // Lanes, as in a new process: they count duplicates.
 	if n, err := sinktest.Prefix(t.Context(), sink, events[5:]); n != 15 || err != nil {
 		t.Fatalf("Deliver = %d, %v", n, err)
 	}

@@ -142,6 +142,12 @@ func (s *Sink) publishError(err error) error {
 		hint = fmt.Sprintf("stream %s is full and refuses new messages: raise its limits, or set its discard policy to old", s.cfg.Stream)
 	case isCode(err, codeInsufficientResources), isCode(err, codeAccountResources):
 		hint = "the server or the account has no JetStream storage left: free some, or raise the limits"
+	case errors.Is(err, errNoAnswer):
+		hint = fmt.Sprintf("check that stream %s has a leader, and that this user may publish to $JS.API.STREAM.MSG.GET.%s",
+			s.cfg.Stream, s.cfg.Stream)
+	case isCode(err, codeOtherStream), errors.Is(err, errOtherStream):
+		hint = fmt.Sprintf("another stream listens on %s: make stream %s listen there, or set stream to the other's name",
+			s.subject.filter(), s.cfg.Stream)
 	case isCode(err, codeSealed):
 		hint = fmt.Sprintf("stream %s is sealed for ever: set stream to another one", s.cfg.Stream)
 	}
@@ -155,11 +161,13 @@ const (
 	codeInsufficientResources jetstream.ErrorCode = 10023
 	codeMemoryExceeded        jetstream.ErrorCode = 10028
 	codeStorageExceeded       jetstream.ErrorCode = 10047
+	codeOtherStream           jetstream.ErrorCode = 10060
 	codeSubjectsOverlap       jetstream.ErrorCode = 10065
 	codeReplicasNotSupported  jetstream.ErrorCode = 10074
 	codeStoreFailed           jetstream.ErrorCode = 10077
 	codeSealed                jetstream.ErrorCode = 10109
 	codeHeaderTooLarge        jetstream.ErrorCode = 10097
+	codeDuplicateOnItsWay     jetstream.ErrorCode = 10158
 )
 
 func isCode(err error, code jetstream.ErrorCode) bool {

@@ -147,7 +147,7 @@ func createReplicated(t *testing.T, js jetstream.JetStream, batch bool) {
 }
 
 // startCluster starts n servers that form a JetStream cluster.
-func startCluster(t *testing.T, n int) []*testServer {
+func startCluster(t *testing.T, n int, change ...func(*server.Options)) []*testServer {
 	t.Helper()
 	leaveOutOfQuick(t)
 	var ports []int
@@ -170,6 +170,9 @@ func startCluster(t *testing.T, n int) []*testServer {
 			JetStream: true, StoreDir: t.TempDir(), ServerName: fmt.Sprintf("s%d", i),
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[i]}, Routes: routes,
 		}}
+		for _, f := range change {
+			f(&s.options)
+		}
 		options := s.options
 		srv, err := server.NewServer(&options)
 		if err != nil {

@@ -71,7 +71,7 @@ func (s *Sink) deliverLanes(ctx context.Context, l *link) error {
 		case err != nil && !s.denied(err):
 			s.drainLanes(l, prefix)
 			return err
-		case err == nil && s.laneReply(prefix, m):
+		case err == nil && s.laneReply(l, prefix, m):
 			timeout.Reset(s.cfg.AckTimeout)
 		}
 	}
@@ -92,12 +92,15 @@ func (s *Sink) startLanes() *lanes {
 
 // sendLane publishes event i.
 func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, i int) error {
-	m, err := s.encode(l, &s.round.events[i])
-	if err != nil {
-		s.settleLane(i, err)
+	m, tooLarge := s.encode(l, &s.round.events[i])
+	if tooLarge != nil {
+		if s.tooLong(tooLarge) {
+			s.settleLane(i, tooLarge)
+		}
 		return nil
 	}
 	m.Reply = prefix + strconv.Itoa(i)
+	s.round.sent[i] = true
 	if err := l.nc.PublishMsg(m); err != nil {
 		return l.publishFailed(ctx, err)
 	}
@@ -109,12 +112,12 @@ func (s *Sink) sendLane(ctx context.Context, l *link, prefix string, i int) erro
 // drainLanes handles the answers that have arrived before the connection was lost.
 func (s *Sink) drainLanes(l *link, prefix string) {
 	for len(l.replies) > 0 {
-		s.laneReply(prefix, <-l.replies)
+		s.laneReply(l, prefix, <-l.replies)
 	}
 }
 
 // laneReply handles the answer to one message. It reports whether it was one.
-func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
+func (s *Sink) laneReply(l *link, prefix string, m *natsgo.Msg) bool {
 	index, ours := strings.CutPrefix(m.Subject, prefix)
 	i, err := strconv.ParseUint(index, 10, 31)
 	a := &s.lanes
@@ -123,12 +126,18 @@ func (s *Sink) laneReply(prefix string, m *natsgo.Msg) bool {
 	}
 	a.unanswered[i] = false
 	a.inFlight--
-	answer, err := parseReply(m)
-	if err == nil && answer.Error != nil {
-		err = sizeRefusal(answer.Error)
-	}
-	if answer.Duplicate {
+	answer, err := parseReply(m, s.cfg.Stream)
+	switch {
+	case err == nil && answer.Error != nil:
+		// A duplicate of a message that is being replicated may be stored, or be lost.
+		s.round.sent[i] = isCode(answer.Error, codeDuplicateOnItsWay)
+		err, l.stale = sizeRefusal(answer.Error), true
+	case err != nil:
+		s.round.sent[i] = false
+	case answer.Duplicate:
 		s.metrics.duplicates.Inc()
+	default:
+		s.guard.stored()
 	}
 	s.settleLane(int(i), err)
 	return true
@@ -163,6 +172,7 @@ func (s *Sink) denied(err error) bool {
 		if one = s.subject.appendTo(one[:0], &s.round.events[i]); string(one) == subject {
 			s.lanes.unanswered[i] = false
 			s.lanes.inFlight--
+			s.round.sent[i] = false
 			s.lanes.fail(err)
 		}
 	}
@@ -202,9 +212,13 @@ type reply struct {
 	Messages uint64 `json:"msgs"`
 }
 
-// parseReply parses an answer. Where no stream listens, it returns
-// [natsgo.ErrNoResponders].
-func parseReply(m *natsgo.Msg) (reply, error) {
+// errOtherStream is returned when another stream than the configured one has stored a
+// message.
+var errOtherStream = errors.New("another stream has answered")
+
+// parseReply parses an answer, which must be that stream's. Where no stream listens, it
+// returns [natsgo.ErrNoResponders].
+func parseReply(m *natsgo.Msg, stream string) (reply, error) {
 	var r reply
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return r, natsgo.ErrNoResponders
@@ -214,6 +228,9 @@ func parseReply(m *natsgo.Msg) (reply, error) {
 	}
 	if r.Stream == "" && r.Type == "" && r.Error == nil {
 		return r, fmt.Errorf("answer %.100q is not a stream's", m.Data)
+	}
+	if r.Stream != "" && r.Stream != stream && r.Error == nil {
+		return r, fmt.Errorf("%w: %s", errOtherStream, r.Stream)
 	}
 	return r, nil
 }

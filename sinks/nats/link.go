@@ -39,6 +39,12 @@ type link struct {
 	// closed is closed once the client library is done with the connection.
 	closed chan struct{}
 	fit    Fit
+	server member
+	secure bool      // TLS is in use
+	made   time.Time // when the server told its max_payload
+	// stale is set when the stream has refused a message, so that fit may be out of date.
+	// It belongs to Deliver.
+	stale bool
 	// generation numbers the uses of inbox.
 	generation uint64
 	// unanswered is set while anything was sent and not answered. It belongs to Deliver.
@@ -55,10 +61,13 @@ type dialFunc func(network, address string) (net.Conn, error)
 
 func (f dialFunc) Dial(network, address string) (net.Conn, error) { return f(network, address) }
 
-// dial connects and logs in. It blocks until that is done, for at most cfg.ConnectTimeout
-// per server, or until ctx ends.
-func dial(ctx context.Context, cfg Config, files *tlsfiles.Files) (*link, error) {
+// dial connects to a server and logs in. It blocks until that is done, for at most
+// cfg.ConnectTimeout, or until ctx ends. The client library may go on to servers that
+// this one announces.
+func dial(ctx context.Context, cfg Config, files *tlsfiles.Files, to member) (*link, error) {
 	l := &link{
+		server:  to,
+		made:    time.Now(),
 		replies: make(chan *natsgo.Msg, replyRoom),
 		faults:  make(chan error, lanesWindow),
 		closed:  make(chan struct{}),
@@ -84,11 +93,11 @@ func dial(ctx context.Context, cfg Config, files *tlsfiles.Files) (*link, error)
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) { l.fail(err) }),
 		natsgo.ClosedHandler(func(*natsgo.Conn) { close(l.closed) }),
 	}
-	auth, err := authOptions(cfg, files)
+	auth, err := authOptions(cfg, files, to.secure, to.tlsName)
 	if err != nil {
 		return nil, err
 	}
-	if l.nc, err = natsgo.Connect(cfg.URL, append(options, auth...)...); err != nil {
+	if l.nc, err = natsgo.Connect(to.url.String(), append(options, auth...)...); err != nil {
 		l.abort()
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -98,6 +107,8 @@ func dial(ctx context.Context, cfg Config, files *tlsfiles.Files) (*link, error)
 		}
 		return nil, err
 	}
+	_, err = l.nc.TLSConnectionState()
+	l.secure = err == nil
 	l.inbox = l.nc.NewInbox()
 	if _, err := l.nc.ChanSubscribe(l.inbox+".>", l.replies); err != nil {
 		l.close()

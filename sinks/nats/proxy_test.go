@@ -16,6 +16,7 @@ type proxy struct {
 	conns   map[net.Conn]bool
 	budget  int           // bytes from the client until the cut, when positive
 	stalled chan struct{} // not nil: nothing passes until it is closed
+	muted   bool          // what a server sends is dropped
 	closed  bool
 }
 
@@ -69,7 +70,7 @@ func (p *proxy) copy(to, from net.Conn, fromClient bool) {
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		stalled, cut := p.stalled, false
+		stalled, cut, dropped := p.stalled, false, p.muted && !fromClient
 		if fromClient && p.budget > 0 {
 			if n >= p.budget {
 				n, cut = p.budget, true
@@ -79,6 +80,9 @@ func (p *proxy) copy(to, from net.Conn, fromClient bool) {
 		p.mu.Unlock()
 		if stalled != nil {
 			<-stalled
+		}
+		if dropped {
+			n = 0
 		}
 		if _, writeErr := to.Write(buf[:n]); writeErr != nil || err != nil || cut {
 			return
@@ -92,6 +96,20 @@ func (p *proxy) cutAfter(bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.budget = bytes
+}
+
+// mute drops what a server sends from now on, until unmute resets all connections.
+func (p *proxy) mute() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.muted = true
+}
+
+func (p *proxy) unmute() {
+	p.mu.Lock()
+	p.muted = false
+	p.mu.Unlock()
+	p.cut()
 }
 
 // cut resets all connections.

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -19,19 +20,58 @@ type round struct {
 	// counts those that were acknowledged, refused those that can never be delivered.
 	settled               []bool
 	open, stored, refused int
+	// sent is true for the events that may be stored: sent, and not refused since.
+	sent []bool
+	// limitsKnown is set once the limits were asked for in this round. held is the size
+	// of the largest message that waits for that.
+	limitsKnown bool
+	held        int
+	asked       []int32     // see confirm
+	stop        func() bool // see abortWith
 }
 
 func (r *round) begin(events []schema.Event, outcome func(i int, err error)) {
 	if cap(r.settled) < len(events) {
 		r.settled = make([]bool, len(events))
 	}
-	r.settled = r.settled[:len(events)]
+	if cap(r.sent) < len(events) {
+		r.sent = make([]bool, len(events))
+	}
+	r.settled, r.sent = r.settled[:len(events)], r.sent[:len(events)]
 	clear(r.settled)
-	*r = round{events: events, outcome: outcome, settled: r.settled, open: len(events)}
+	clear(r.sent)
+	*r = round{
+		events: events, outcome: outcome, settled: r.settled, open: len(events), sent: r.sent, asked: r.asked,
+	}
+}
+
+// abortWith makes the end of ctx end whatever blocks on l, until the round ends. A write
+// to a server that does not read blocks.
+func (r *round) abortWith(ctx context.Context, l *link) {
+	if r.stop != nil {
+		r.stop()
+	}
+	r.stop = context.AfterFunc(ctx, l.abort)
 }
 
 // end forgets the caller's events.
-func (r *round) end() { r.events, r.outcome = nil, nil }
+func (r *round) end() {
+	r.stop()
+	r.events, r.outcome, r.stop = nil, nil, nil
+}
+
+// unanswered reports whether an event without outcome may be stored.
+func (r *round) unanswered() bool {
+	if r.open == 0 {
+		return false
+	}
+	for i, sent := range r.sent {
+		if sent && !r.settled[i] {
+			return true
+		}
+	}
+	return false
+}
 
 // acknowledge reports that the server has stored event i.
 func (r *round) acknowledge(i int) {
@@ -57,6 +97,7 @@ func (r *round) settle(i int) {
 type tooLargeError struct {
 	what        string
 	size, limit int
+	fixed       bool // nobody can raise the limit
 }
 
 func (e *tooLargeError) Error() string {
@@ -73,14 +114,14 @@ func isTooLarge(err error) bool {
 
 // encode returns the message of an event, or a *tooLargeError when it is too large for
 // the server or the stream. The message is valid until the next call.
-func (s *Sink) encode(l *link, e *schema.Event) (*natsgo.Msg, error) {
+func (s *Sink) encode(l *link, e *schema.Event) (*natsgo.Msg, *tooLargeError) {
 	m := s.encoder.encode(e)
 	header, total := s.encoder.size()
 	switch {
 	case total > l.fit.MaxMessage:
-		return nil, &tooLargeError{"message", total, l.fit.MaxMessage}
+		return nil, &tooLargeError{what: "message", size: total, limit: l.fit.MaxMessage}
 	case header > maxHeader && l.fit.Stream != "":
-		return nil, &tooLargeError{"header", header, maxHeader}
+		return nil, &tooLargeError{what: "header", size: header, limit: maxHeader, fixed: true}
 	}
 	return m, nil
 }

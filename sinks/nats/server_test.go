@@ -130,11 +130,7 @@ func readStream(t testing.TB, url string, options ...natsgo.Option) []schema.Eve
 	if total == 0 {
 		return nil
 	}
-	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := consumer.Messages()
+	messages, err := openConsumer(ctx, t, stream).Messages()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +155,23 @@ func openStream(ctx context.Context, t testing.TB, js jetstream.JetStream) jetst
 		cancel()
 		if err == nil {
 			return stream
+		}
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// openConsumer makes a consumer of the stream. What is asked while the cluster has no
+// leader is never answered, so it asks again.
+func openConsumer(ctx context.Context, t testing.TB, stream jetstream.Stream) jetstream.Consumer {
+	t.Helper()
+	for {
+		once, cancel := context.WithTimeout(ctx, 5*time.Second)
+		consumer, err := stream.OrderedConsumer(once, jetstream.OrderedConsumerConfig{})
+		cancel()
+		if err == nil {
+			return consumer
 		}
 		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)

@@ -21,10 +21,6 @@ var ErrClosed = errors.New("nats sink is closed")
 // maxHeader is the largest header block that a stream stores.
 const maxHeader = 65535
 
-// settleTime is how long a message that was written to a connection may take to be stored
-// after the connection was closed: a generous multiple of what a cluster needs.
-const settleTime = time.Second
-
 // Options is what the program gives to a sink. The zero value works.
 type Options struct {
 	// Logger logs connections and advice about the stream; nil means silence. Errors are
@@ -42,6 +38,7 @@ type Sink struct {
 	bucket  string // of states, whose stream is cfg.Stream; "" for a stream of events
 	subject *subject
 	files   *tlsfiles.Files
+	servers *servers
 	log     *slog.Logger
 	metrics *metrics
 
@@ -57,12 +54,10 @@ type Sink struct {
 	lanes   lanes
 	batch   batch
 	// Events may be on their way from an earlier round, or from an earlier process: they
-	// then go in lanes. careful is set until a round has left nothing open. settled is
-	// when every message that was sent and not answered has arrived, or never will; its
-	// event need not be in the next round.
-	careful  bool
-	settled  time.Time
-	batching *retry.Episode
+	// then go in lanes, see guard, and may be stored already, see unconfirmed.
+	guard       guard
+	unconfirmed unconfirmed
+	batching    *retry.Episode
 	// refused is set when the server has refused a subject in core mode, in the last
 	// round.
 	refused bool
@@ -97,8 +92,9 @@ func newSinkFor(cfg Config, subject *subject, options Options) (*Sink, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Sink{
-		cfg: cfg, subject: subject, files: cfg.TLS.files(), log: log, metrics: m, careful: true,
-		encoder: newEncoder(subject, cfg.Content, cfg.Mode == ModeJetStream),
+		cfg: cfg, subject: subject, files: cfg.TLS.files(), servers: newServers(cfg.URL), log: log, metrics: m,
+		encoder:     newEncoder(subject, cfg.Content, cfg.Stream),
+		unconfirmed: unconfirmed{before: time.Now()},
 		batching: retry.NewEpisode(log, retry.Messages{
 			Begin: "the stream refuses a batch; its events are sent one by one",
 			Still: "the stream still refuses batches",
@@ -138,26 +134,31 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 	if err != nil {
 		return err
 	}
-	// A write to a server that does not read blocks; this ends it.
-	defer context.AfterFunc(ctx, l.abort)()
 	start := time.Now()
 	r := &s.round
 	r.begin(events, outcome)
+	r.abortWith(ctx, l)
 	defer r.end()
 	if s.cfg.Mode == ModeCore {
-		err = s.deliverCore(ctx, l)
+		l, err = s.deliverCore(ctx, l)
 	} else {
-		err = s.deliverStream(ctx, l)
+		l, err = s.deliverStream(ctx, l)
+		s.remember(start)
 	}
 	s.metrics.delivered.Add(float64(r.stored))
+	if l.server.failures > 0 && r.stored > 0 {
+		l.server.failures = 0
+		s.servers.note(&l.server, false)
+	}
 	if r.open == 0 {
 		s.metrics.seconds.Observe(time.Since(start).Seconds())
 		return nil
 	}
 	// A late answer must not count for another message; and where nothing was stored, the
-	// next connection finds out whether the stream has changed.
-	if l.unanswered {
-		s.settled = time.Now().Add(settleTime)
+	// next connection finds out whether the stream has changed, on another server if
+	// there is one.
+	if r.stored == 0 || errors.Is(err, errAckTimeout) {
+		s.servers.note(&l.server, true)
 	}
 	if l.unanswered || r.stored == 0 {
 		s.drop(l)
@@ -170,31 +171,44 @@ func (s *Sink) Deliver(ctx context.Context, events []schema.Event, outcome func(
 
 // deliverStream publishes to the stream: in one batch where the stream allows it, else in
 // lanes. Where the server ends a batch early, the rest goes in lanes, so that one event
-// that the stream does not take holds up no other object's events.
-func (s *Sink) deliverStream(ctx context.Context, l *link) error {
+// that the stream does not take holds up no other object's events. It returns the
+// connection that was used last.
+func (s *Sink) deliverStream(ctx context.Context, l *link) (*link, error) {
 	r := &s.round
-	inBatch := l.fit.Batch && !s.careful && len(r.events) > 1 && (s.settled.IsZero() || time.Now().After(s.settled))
-	s.careful = true // Until the round is known to have left nothing open.
-	var refusal error
-	if inBatch {
-		ended, err := s.deliverBatch(ctx, l)
-		if err != nil && !ended {
-			return err
+	if err := s.refreshStale(ctx, l); err != nil {
+		return l, err
+	}
+	if err := s.confirm(ctx, l); err != nil {
+		return l, err
+	}
+	batch := s.guard.begin(time.Now(), l.fit.Replicas) && l.fit.Batch && len(r.events) > 1
+	defer func() { s.guard.end(time.Now(), r.open > 0, r.unanswered()) }()
+	for {
+		var refusal, err error
+		if batch {
+			ended, batchErr := s.deliverBatch(ctx, l)
+			if batchErr != nil && !ended {
+				return l, batchErr
+			}
+			refusal = batchErr
 		}
-		refusal = err
+		if r.open > 0 && (!batch || refusal != nil || r.held == 0) {
+			err = s.deliverLanes(ctx, l)
+		}
+		switch {
+		case batch && refusal == nil:
+			s.batching.Recovered(ctx)
+		case batch && r.open == 0 && r.refused == 0: // Else the outcomes tell why.
+			s.batching.Failed(ctx, refusal)
+		}
+		if r.held == 0 || l.unanswered {
+			return l, err
+		}
+		batch = batch && refusal == nil
+		if l, err = s.relimit(ctx, l); err != nil {
+			return l, err
+		}
 	}
-	var err error
-	if r.open > 0 {
-		err = s.deliverLanes(ctx, l)
-	}
-	s.careful = r.open > 0
-	switch {
-	case inBatch && refusal == nil:
-		s.batching.Recovered(ctx)
-	case inBatch && r.open == 0 && r.refused == 0: // Else the outcomes tell why.
-		s.batching.Failed(ctx, refusal)
-	}
-	return err
 }
 
 // Close ends the connection. A Deliver that is in progress fails. It may be called again.
@@ -226,24 +240,54 @@ func (s *Sink) connected(ctx context.Context) (*link, error) {
 		}
 		s.drop(l)
 	}
-	l, err := dial(ctx, s.cfg, s.files)
-	if err != nil {
-		if ctx.Err() != nil {
+	var failure error
+	for _, to := range s.servers.order() {
+		l, err := s.connect(ctx, to)
+		switch {
+		case err == nil:
+			return l, nil
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case errors.Is(err, ErrClosed):
+			return nil, err
 		}
-		return nil, s.connectError(err)
+		s.servers.note(&to, true)
+		if unreachable := errors.Is(err, errDial); failure == nil || errors.Is(failure, errDial) && !unreachable {
+			failure = err
+		}
+		if !isNoServer(err) {
+			break // The server is there, and others of its cluster have the same stream.
+		}
+	}
+	return nil, failure
+}
+
+// noServerError is an error on the way to a server; others are about the stream.
+type noServerError struct{ error }
+
+func (e noServerError) Unwrap() error { return e.error }
+
+func isNoServer(err error) bool {
+	var e noServerError
+	return errors.As(err, &e)
+}
+
+// connect connects to a server and inspects the stream there.
+func (s *Sink) connect(ctx context.Context, to member) (*link, error) {
+	l, err := dial(ctx, s.cfg, s.files, to)
+	if err != nil {
+		return nil, noServerError{s.connectError(err)}
 	}
 	if err := s.open(ctx, l); err != nil {
+		s.learn(l)
 		l.close()
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
 		return nil, err
 	}
 	if !s.adopt(l) {
 		l.close()
 		return nil, ErrClosed
 	}
+	s.learn(l)
 	s.metrics.connects.Inc()
 	s.log.InfoContext(ctx, "connected to nats", "server", l.nc.ConnectedUrlRedacted(), "mode", s.cfg.Mode,
 		"stream", l.fit.Stream, "created", l.fit.Created, "batch", l.fit.Batch)
@@ -252,6 +296,9 @@ func (s *Sink) connected(ctx context.Context) (*link, error) {
 	}
 	return l, nil
 }
+
+// learn remembers the servers that were announced on a connection.
+func (s *Sink) learn(l *link) { s.servers.learn(&l.server, l.secure, l.nc.DiscoveredServers()) }
 
 // adopt makes l the sink's connection, unless the sink was closed meanwhile.
 func (s *Sink) adopt(l *link) bool {
@@ -266,6 +313,7 @@ func (s *Sink) adopt(l *link) bool {
 
 // drop closes a connection that must not be used any more.
 func (s *Sink) drop(l *link) {
+	s.learn(l)
 	s.mu.Lock()
 	if s.link == l {
 		s.link = nil

@@ -88,7 +88,7 @@ func (s *Sink) bucketConfig() jetstream.StreamConfig {
 func (s *Sink) inspectBucket(f *Fit, c jetstream.StreamConfig) error {
 	f.Batch = false // A batch would gain nothing: each Deliver has one state of each domain.
 	misfit := func(problem, hint string) error {
-		return &Error{Op: "bucket " + s.bucket, Err: errors.New(problem), Hint: hint + ", or set state_bucket to another one"}
+		return &Error{Op: "bucket " + s.bucket, Err: misfitError(problem), Hint: hint + ", or set state_bucket to another one"}
 	}
 	switch {
 	case c.MaxAge > 0:

@@ -141,6 +141,16 @@ func (s *Sink) streamConfig(batch bool) jetstream.StreamConfig {
 	}
 }
 
+// misfitError is what makes a stream unfit for the events.
+type misfitError string
+
+func (e misfitError) Error() string { return string(e) }
+
+func isMisfit(err error) bool {
+	var misfit misfitError
+	return errors.As(err, &misfit)
+}
+
 // inspect fails for a stream that cannot take the events, and notes how well it takes
 // them.
 func (s *Sink) inspect(l *link, c jetstream.StreamConfig, batches bool) error {
@@ -154,7 +164,7 @@ func (s *Sink) inspect(l *link, c jetstream.StreamConfig, batches bool) error {
 		covered = covered || covers(filter, s.subject.pattern)
 	}
 	misfit := func(problem, hint string) error {
-		return &Error{Op: "stream " + c.Name, Err: errors.New(problem), Hint: hint}
+		return &Error{Op: "stream " + c.Name, Err: misfitError(problem), Hint: hint}
 	}
 	switch {
 	case c.Mirror != nil:

@@ -93,7 +93,7 @@ func tailConnect(cfg Config, files *tlsfiles.Files, opts TailOptions) (*natsgo.C
 		}),
 		natsgo.ReconnectHandler(func(*natsgo.Conn) { interrupted(nil) }),
 	}
-	auth, err := authOptions(cfg, files)
+	auth, err := authOptions(cfg, files, false, "")
 	if err != nil {
 		return nil, err
 	}

@@ -148,6 +148,37 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// TestFindIgnoresTheWorkingDirectory holds that a user who can write where virtcast was
+// started cannot choose its login.
+func TestFindIgnoresTheWorkingDirectory(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, path := range []string{".config/libvirt", "rel/.config/libvirt", "rel/libvirt", "libvirt"} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "auth.conf"), []byte("[auth-libvirt-default]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("LIBVIRT_AUTH_FILE", "")
+	for _, env := range []struct{ home, config string }{{"", ""}, {".", ""}, {"rel", ""}, {"", "rel"}, {"", "."}, {"rel", "rel"}} {
+		t.Run("HOME="+env.home+" XDG_CONFIG_HOME="+env.config, func(t *testing.T) {
+			t.Setenv("HOME", env.home)
+			t.Setenv("XDG_CONFIG_HOME", env.config)
+			if got, err := locate(""); !filepath.IsAbs(got) && !errors.Is(err, ErrNoCredentials) {
+				t.Errorf("got %q, %v, want %s or ErrNoCredentials", got, err, systemFile)
+			}
+		})
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CONFIG_HOME", "rel")
+	if got, want := configDir(), filepath.Join(home, ".config"); got != want {
+		t.Errorf("a relative XDG_CONFIG_HOME: got %q, want it ignored for %q", got, want)
+	}
+}
+
 // FuzzAuthFile holds that no file breaks the parser, and that what it accepts is what its
 // lines say.
 func FuzzAuthFile(f *testing.F) {

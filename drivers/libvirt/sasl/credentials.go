@@ -72,15 +72,10 @@ func locate(authFile string) (string, error) {
 	if env := os.Getenv("LIBVIRT_AUTH_FILE"); env != "" {
 		return env, nil
 	}
-	var candidates []string
-	config := os.Getenv("XDG_CONFIG_HOME")
-	if home, err := os.UserHomeDir(); config == "" && err == nil {
-		config = filepath.Join(home, ".config")
+	candidates := []string{systemFile}
+	if config := configDir(); config != "" {
+		candidates = []string{filepath.Join(config, "libvirt", "auth.conf"), systemFile}
 	}
-	if config != "" {
-		candidates = append(candidates, filepath.Join(config, "libvirt", "auth.conf"))
-	}
-	candidates = append(candidates, systemFile)
 	for _, path := range candidates {
 		_, err := os.Stat(path)
 		if err == nil {
@@ -92,4 +87,17 @@ func locate(authFile string) (string, error) {
 	}
 	return "", fmt.Errorf("%w: none of %s exists; write one, or name it with authfile= in the URI or LIBVIRT_AUTH_FILE",
 		ErrNoCredentials, strings.Join(candidates, ", "))
+}
+
+// configDir returns the directory of the user's configuration, or "" if there is none. A
+// relative path counts for nothing, as the XDG specification has it: a login is never
+// taken from below the working directory unless authfile= or LIBVIRT_AUTH_FILE names it.
+func configDir() string {
+	if config := os.Getenv("XDG_CONFIG_HOME"); filepath.IsAbs(config) {
+		return config
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		return filepath.Join(home, ".config")
+	}
+	return ""
 }

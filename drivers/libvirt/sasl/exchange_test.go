@@ -91,6 +91,7 @@ func TestAuthenticateScram(t *testing.T) {
 		"wrong proof":           {change: func(s *scramServer) { s.final = "v=AAAA" }, want: "server validation failed", wantSteps: 2},
 		"wrong proof, complete": {change: func(s *scramServer) { s.final, s.early = "v=AAAA", true }, want: "server validation failed", wantSteps: 2},
 		"server's error":        {change: func(s *scramServer) { s.final = "e=other-error" }, want: "other-error", wantSteps: 2},
+		"a long error":          {change: func(s *scramServer) { s.final = "e=" + strings.Repeat("x\n", 30000) }, want: "server error: x x", wantSteps: 2},
 		"no message at all":     {change: func(s *scramServer) { s.final = "?" }, want: ScramSHA256, wantSteps: 2},
 		"too few iterations":    {change: func(s *scramServer) { s.iterations = "1000" }, want: "too few iterations (1000)", wantSteps: 1},
 		"iterations no number":  {change: func(s *scramServer) { s.iterations = "x" }, want: "iteration count is not a number", wantSteps: 1},
@@ -106,7 +107,7 @@ func TestAuthenticateScram(t *testing.T) {
 			if tc.change != nil {
 				tc.change(server)
 			}
-			m, err := Choose([]string{ScramSHA256}, Credentials{Username: "jo", Password: "geheim"}, true)
+			m, err := Choose([]string{ScramSHA256}, Credentials{Username: "jo", Password: "geheim"}, Channel{Encrypted: true, Verified: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,6 +121,8 @@ func TestAuthenticateScram(t *testing.T) {
 				t.Errorf("got %v, want %v that says %q", err, tc.wantErr, tc.want)
 			case m.Done():
 				t.Error("the mechanism says done after a failure")
+			case len(err.Error()) > 1024 || strings.Contains(err.Error(), "\n"):
+				t.Errorf("%d bytes of error, want one bounded line", len(err.Error()))
 			}
 			if server.steps != tc.wantSteps {
 				t.Errorf("got %d messages, want %d", server.steps, tc.wantSteps)
@@ -165,7 +168,7 @@ func TestAuthenticatePlain(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			m, err := Choose([]string{Plain}, tc.creds, true)
+			m, err := Choose([]string{Plain}, tc.creds, Channel{Encrypted: true, Verified: true})
 			if err != nil {
 				t.Fatal(err)
 			}

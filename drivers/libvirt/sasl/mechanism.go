@@ -3,7 +3,10 @@ package sasl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
 // Mechanism is one authentication attempt, from the client's side. It is used once, from
@@ -29,41 +32,71 @@ const (
 	Plain       = "PLAIN"
 )
 
+// mechanism is a row of the table of mechanisms.
+type mechanism struct {
+	name string
+	// shows: the server sees the password.
+	shows bool
+	start func(Credentials) (Mechanism, error)
+}
+
+// mechanisms are in the order of preference.
+var mechanisms = []mechanism{
+	{ScramSHA256, false, func(c Credentials) (Mechanism, error) { return newScram(c) }},
+	{Plain, true, func(c Credentials) (Mechanism, error) { return newPlain(c) }},
+}
+
 var (
 	// ErrNoMechanism is returned when the daemon offers no mechanism that virtcast has.
 	ErrNoMechanism = errors.New("no SASL mechanism in common")
 	// ErrNotEncrypted is returned when SASL is asked for on a connection that others on
 	// the network can read, which is plain TCP.
 	ErrNotEncrypted = errors.New("SASL on an unencrypted connection is refused")
+	// ErrNotVerified is returned when every mechanism in common would show the password
+	// to a server that may be anybody.
+	ErrNotVerified = errors.New("the password is not shown to a server that was not verified")
 )
 
+// Channel is what is known of the connection that a login goes over. The zero value is
+// the worst case.
+type Channel struct {
+	// Encrypted: nobody on the network can read along (TLS, SSH, a unix socket).
+	Encrypted bool
+	// Verified: the peer is the daemon that was meant. Its certificate or host key was
+	// checked, or it is local.
+	Verified bool
+}
+
 // Choose returns the best mechanism among those that the daemon offered: SCRAM-SHA-256,
-// else PLAIN. encrypted says that nobody on the network can read the connection (TLS,
-// SSH, a unix socket). The error wraps [ErrNotEncrypted], [ErrNoMechanism] or
-// [ErrNoCredentials] and names the cure.
-func Choose(offered []string, creds Credentials, encrypted bool) (Mechanism, error) {
-	if !encrypted {
+// else PLAIN, which shows the password and so needs a verified channel. The error wraps
+// [ErrNotEncrypted], [ErrNoMechanism], [ErrNotVerified] or [ErrNoCredentials] and names
+// the cure.
+func Choose(offered []string, creds Credentials, channel Channel) (Mechanism, error) {
+	if !channel.Encrypted {
 		return nil, fmt.Errorf("%w: the daemon offers %s and wants a SASL security layer here, which virtcast does not have; use tls (qemu://host/system) or ssh (qemu+ssh://host/system)",
 			ErrNotEncrypted, list(offered))
 	}
-	var name string
-	switch {
-	case contains(offered, ScramSHA256):
-		name = ScramSHA256
-	case contains(offered, Plain):
-		name = Plain
-	default:
+	common := slices.Clone(mechanisms)
+	common = slices.DeleteFunc(common, func(m mechanism) bool { return !contains(offered, m.name) })
+	if len(common) == 0 {
 		return nil, fmt.Errorf("%w: the daemon offers %s, virtcast has %s and %s; add scram-sha-256 to mech_list in the daemon's /etc/sasl2/libvirt.conf",
 			ErrNoMechanism, list(offered), ScramSHA256, Plain)
 	}
+	if !channel.Verified {
+		common = slices.DeleteFunc(common, func(m mechanism) bool { return m.shows })
+	}
+	if len(common) == 0 {
+		return nil, fmt.Errorf("%w: the daemon offers %s, of which virtcast has only %s; remove no_verify=1 (over ssh also known_hosts_verify=ignore) from the uri and install the authority's certificate (over ssh the host's key), or add scram-sha-256 to mech_list in the daemon's /etc/sasl2/libvirt.conf",
+			ErrNotVerified, list(offered), Plain)
+	}
 	if creds.Username == "" {
-		return nil, fmt.Errorf("%w for %s: the user name is empty; write username= and password= into the authentication file", ErrNoCredentials, name)
+		return nil, fmt.Errorf("%w for %s: the user name is empty; write username= and password= into the authentication file", ErrNoCredentials, common[0].name)
 	}
-	if name == Plain {
-		return newPlain(creds)
-	}
-	return newScram(creds)
+	return common[0].start(creds)
 }
+
+// maxText bounds what an error quotes of the daemon, in bytes.
+const maxText = 256
 
 // Parse splits the list of mechanisms that the daemon sends, separated by commas.
 func Parse(offered string) []string {
@@ -83,5 +116,5 @@ func list(offered []string) string {
 	if len(offered) == 0 {
 		return "no mechanism"
 	}
-	return strings.Join(offered, ", ")
+	return peertext.Line(strings.Join(offered, ", "), maxText)
 }

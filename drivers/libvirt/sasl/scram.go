@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/xdg-go/scram"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
 // The number of hash iterations that a server may ask for. Fewer would make a recorded
@@ -49,7 +51,8 @@ func (s *scramClient) Step(challenge []byte) ([]byte, bool, error) {
 	}
 	response, err := s.conversation.Step(string(challenge))
 	if err != nil {
-		return nil, false, fmt.Errorf("%s: %w", ScramSHA256, err)
+		// The reason may quote what the server sent, so it is not wrapped.
+		return nil, false, fmt.Errorf("%s: %s", ScramSHA256, peertext.Line(err.Error(), maxText))
 	}
 	if s.conversation.Done() {
 		return nil, false, nil // The server's signature was right, and there is no answer to it.

@@ -233,7 +233,7 @@ func TestLibvirtdSASL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			mechanism, err := sasl.Choose(offered, credentials, conn.Encrypted)
+			mechanism, err := sasl.Choose(offered, credentials, sasl.Channel{Encrypted: conn.Encrypted, Verified: conn.Verified})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 )
 
 // Conn is an open stream to a daemon. Deadlines work on every kind. Close ends everything
@@ -17,6 +19,8 @@ type Conn struct {
 	Kind Kind
 	// Encrypted is that of the kind, see [Kind.Encrypted].
 	Encrypted bool
+	// Verified is that of the URI, see [URI.Verified].
+	Verified bool
 	// Via says in a few words what was reached, for logs: a socket's path, or host, port
 	// and user.
 	Via string
@@ -34,9 +38,13 @@ type Error struct {
 	Err  error
 }
 
-// Error returns "op uri: err; hint".
+// maxCause bounds the cause in the text of an [Error], in bytes. An SSH server's reason
+// for refusing may have 256 KiB, with line feeds and escape sequences in it.
+const maxCause = 2 << 10
+
+// Error returns "op uri: err; hint", in one line.
 func (e *Error) Error() string {
-	s := e.Op + " " + e.URI + ": " + e.Err.Error()
+	s := e.Op + " " + e.URI + ": " + peertext.Line(e.Err.Error(), maxCause)
 	if e.Hint != "" {
 		s += "; " + e.Hint
 	}
@@ -90,6 +98,7 @@ func (d Dialer) Dial(ctx context.Context, u *URI) (*Conn, error) {
 		err = u.fail("dial", uriError("transport %q is unknown", u.Transport), "")
 	}
 	if err == nil {
+		conn.Verified = u.Verified()
 		return conn, nil
 	}
 	var failed *Error
@@ -145,13 +154,4 @@ func guard(ctx context.Context, conn net.Conn) (release func() error) {
 		}
 		return nil
 	}
-}
-
-// home returns the user's home directory, or "" if there is none.
-func home() string {
-	dir, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return dir
 }

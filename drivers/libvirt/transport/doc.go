@@ -18,6 +18,10 @@
 //     ~/.ssh/config and /etc/ssh/ssh_config are not read: say user@, port, keyfile= and
 //     known_hosts= in the URI. Host keys are checked against ~/.ssh/known_hosts and
 //     /etc/ssh/ssh_known_hosts.
+//   - A revocation list that cannot be applied lets nobody in: one that is unreadable,
+//     expired, of another authority, or with a critical extension. libvirt passes over it.
+//   - Nothing is taken from below the working directory. Without HOME, or with a relative
+//     one, only the system's files count.
 //   - ext (a program as transport) is refused, and so are tls_priority= (a GnuTLS
 //     setting) and command= (another ssh program).
 package transport

@@ -126,8 +126,13 @@ func (id *identity) addFile(u *URI, fromAgent []ssh.Signer) error {
 
 // addDefaults adds those default files that are there and can be used.
 func (id *identity) addDefaults() {
+	dir := inHome(".ssh")
+	if dir == "" {
+		id.note("no default key files (%s)", noHome)
+		return
+	}
 	for _, name := range defaultKeys {
-		path := filepath.Join(home(), ".ssh", name)
+		path := filepath.Join(dir, name)
 		signer, err := readKey(path)
 		var locked *ssh.PassphraseMissingError
 		switch {

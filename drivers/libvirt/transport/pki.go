@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -17,11 +18,14 @@ type pki struct {
 	ca, crl, cert, key string
 	// required: a client certificate must be there, since pkipath= was given.
 	required bool
+	// shared: crl is the system's and ca is the user's own, so that lists of other
+	// authorities may be in it.
+	shared bool
 }
 
 // locate finds the files: in pkipath= all together; else, for others than root, in
-// ~/.pki/libvirt, each of authority and client certificate falling back for itself to the
-// system's /etc/pki.
+// ~/.pki/libvirt, each of authority, revocation list and client certificate falling back
+// for itself to the system's /etc/pki, as in libvirt.
 func (d Dialer) locate(u *URI) pki {
 	if u.PKIPath != "" {
 		p := pkiIn(u.PKIPath)
@@ -38,10 +42,13 @@ func (d Dialer) locate(u *URI) pki {
 		cert: filepath.Join(etc, "libvirt", "clientcert.pem"),
 		key:  filepath.Join(etc, "libvirt", "private", "clientkey.pem"),
 	}
-	if dir := home(); dir != "" && !d.root() {
-		user := pkiIn(filepath.Join(dir, ".pki", "libvirt"))
+	if dir := inHome(".pki", "libvirt"); dir != "" && !d.root() {
+		user := pkiIn(dir)
 		if exists(user.ca) {
-			p.ca, p.crl = user.ca, user.crl
+			p.ca, p.shared = user.ca, true
+		}
+		if present(user.crl) {
+			p.crl, p.shared = user.crl, false
 		}
 		if exists(user.cert) || exists(user.key) {
 			p.cert, p.key = user.cert, user.key
@@ -59,6 +66,12 @@ func pkiIn(dir string) pki {
 
 func exists(path string) bool {
 	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// present reports whether something is at a path, be it a link that leads nowhere.
+func present(path string) bool {
+	_, err := os.Lstat(path)
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
@@ -104,62 +117,33 @@ func (p pki) trust(config *tls.Config) error {
 	if !config.RootCAs.AppendCertsFromPEM(data) {
 		return fmt.Errorf("%s holds no certificate in PEM form", p.ca)
 	}
-	data, err = os.ReadFile(p.crl)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !present(p.crl) {
 		return nil
 	}
+	authorities := certificatesOf(data)
+	lists, err := loadRevocations(p.crl, func(list *x509.RevocationList) bool {
+		return !p.shared || slices.ContainsFunc(authorities, func(a *x509.Certificate) bool { return issued(a, list) })
+	})
 	if err != nil {
-		return fmt.Errorf("read revocation list: %w", err)
-	}
-	lists, err := parseRevocationLists(data)
-	if err != nil {
-		return fmt.Errorf("revocation list %s: %w", p.crl, err)
+		return err
 	}
 	config.VerifyConnection = func(state tls.ConnectionState) error {
-		return checkRevoked(lists, state.VerifiedChains)
+		return checkRevoked(lists, authorities, state.VerifiedChains)
 	}
 	return nil
 }
 
-func parseRevocationLists(data []byte) ([]*x509.RevocationList, error) {
-	var lists []*x509.RevocationList
+// certificatesOf returns the certificates in PEM data, without those that do not parse.
+func certificatesOf(data []byte) []*x509.Certificate {
+	var certificates []*x509.Certificate
 	for {
 		block, rest := pem.Decode(data)
 		if block == nil {
-			break
+			return certificates
 		}
 		data = rest
-		list, err := x509.ParseRevocationList(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		lists = append(lists, list)
-	}
-	if len(lists) == 0 {
-		return nil, errors.New("no list in PEM form")
-	}
-	return lists, nil
-}
-
-// errRevoked is the reason for refusing a server whose certificate was revoked.
-var errRevoked = errors.New("the server's certificate is revoked")
-
-// checkRevoked looks up every certificate of every chain in the lists that its issuer
-// signed.
-func checkRevoked(lists []*x509.RevocationList, chains [][]*x509.Certificate) error {
-	for _, chain := range chains {
-		for i, cert := range chain[:len(chain)-1] {
-			for _, list := range lists {
-				if list.CheckSignatureFrom(chain[i+1]) != nil {
-					continue
-				}
-				for _, entry := range list.RevokedCertificateEntries {
-					if entry.SerialNumber.Cmp(cert.SerialNumber) == 0 {
-						return fmt.Errorf("%w: serial number %s, since %s", errRevoked, entry.SerialNumber, entry.RevocationTime.Format(time.DateOnly))
-					}
-				}
-			}
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			certificates = append(certificates, certificate)
 		}
 	}
-	return nil
 }

@@ -66,7 +66,7 @@ func (u *URI) run(client *ssh.Client) (*bridge, error) {
 	}
 	socket, forwardErr := client.Dial("unix", u.remoteSocket())
 	if forwardErr != nil {
-		return nil, u.fail("ssh", errors.Join(err, fmt.Errorf("forward %s: %w", u.remoteSocket(), forwardErr)),
+		return nil, u.fail("ssh", fmt.Errorf("%w; and forward %s: %w", err, u.remoteSocket(), forwardErr),
 			"the server must allow a command or the forwarding of the socket to this user")
 	}
 	return newBridge(socket, socket, func() { closeClient(client) }, func() error { return nil }), nil
@@ -157,7 +157,7 @@ func (e *endedError) Error() string { return e.reason }
 func (e *endedError) Unwrap() error { return io.EOF }
 
 // tailSize is how much of what a remote program says is kept, in bytes: the last.
-const tailSize = 2 << 10
+const tailSize = 1 << 10
 
 // tail keeps the end of what is written to it.
 type tail struct {

@@ -21,11 +21,17 @@ type sshServer struct {
 	t       *testing.T
 	address string
 	hostKey ssh.Signer
+	// authority issues a certificate for the host key, valid until validBefore, which is
+	// shown beside the bare key; nil for none.
+	authority   ssh.Signer
+	validBefore uint64
 	// exec plays the remote command and returns its exit status; nil refuses every
 	// command.
 	exec func(command string, stdio io.ReadWriter, stderr io.Writer) uint32
 	// forward plays a forwarded socket; nil refuses it.
 	forward func(path string, stream io.ReadWriter)
+	// refusal is what it says when it refuses to forward.
+	refusal string
 
 	config *ssh.ServerConfig
 	mu     sync.Mutex // Guards conns.
@@ -94,6 +100,9 @@ func startSSH(t *testing.T, s *sshServer, authorized ...ssh.PublicKey) *sshServe
 		return nil, fmt.Errorf("key not authorized")
 	}}
 	s.config.AddHostKey(s.hostKey)
+	if s.authority != nil {
+		s.config.AddHostKey(s.certificate())
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +126,19 @@ func startSSH(t *testing.T, s *sshServer, authorized ...ssh.PublicKey) *sshServe
 		s.served.Wait()
 	})
 	return s
+}
+
+func (s *sshServer) certificate() ssh.Signer {
+	s.t.Helper()
+	cert := &ssh.Certificate{Key: s.hostKey.PublicKey(), CertType: ssh.HostCert, ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: s.validBefore}
+	if err := cert.SignCert(rand.Reader, s.authority); err != nil {
+		s.t.Fatal(err)
+	}
+	signer, err := ssh.NewCertSigner(cert, s.hostKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return signer
 }
 
 // cut ends every connection without a word.
@@ -171,7 +193,7 @@ func (s *sshServer) serveSession(offered ssh.NewChannel) {
 
 func (s *sshServer) serveForward(offered ssh.NewChannel) {
 	if s.forward == nil {
-		_ = offered.Reject(ssh.Prohibited, "forwarding is off")
+		_ = offered.Reject(ssh.Prohibited, "forwarding is off"+s.refusal)
 		return
 	}
 	size := binary.BigEndian.Uint32(offered.ExtraData())

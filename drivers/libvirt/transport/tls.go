@@ -59,9 +59,15 @@ func open(ctx context.Context, u *URI, session *tls.Conn, files pki, hasCert boo
 	return nil
 }
 
+// revocationHint is the cure for a list that cannot be applied.
+const revocationHint = "put a complete and current list of the server's authority there (and that authority's certificate into cacert.pem), or remove the file to go without"
+
 func pkiHint(u *URI, err error) string {
 	if errors.Is(err, errDates) {
 		return "have the daemon's authority issue a new one, and check this machine's clock"
+	}
+	if errors.Is(err, errRevocationList) {
+		return revocationHint
 	}
 	if u.PKIPath != "" {
 		return "pkipath= must hold cacert.pem, clientcert.pem and clientkey.pem, all readable for this user"
@@ -89,6 +95,8 @@ func handshakeHint(u *URI, err error, files pki, hasCert bool) string {
 		return fmt.Sprintf("use a name that the server's certificate holds, or issue another one with %q as a subject alternative name", u.host())
 	case errors.Is(err, errRevoked):
 		return "the list is " + files.crl
+	case errors.Is(err, errRevocationList):
+		return "the list is in " + files.crl + "; " + revocationHint
 	case errors.As(err, &record):
 		return "the port does not speak TLS; libvirt's TLS port is 16514"
 	case errors.Is(err, io.EOF), errors.As(err, &network):

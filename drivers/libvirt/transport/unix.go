@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -76,15 +75,20 @@ func (d Dialer) runDirs() []string {
 	return []string{"/run/libvirt", "/var/run/libvirt"}
 }
 
+// sessionDir is where the user's daemon has its socket: below $XDG_RUNTIME_DIR, else
+// below the cache directory ($XDG_CACHE_HOME, else ~/.cache). As the XDG specification
+// has it, a relative path counts for nothing.
 func sessionDir() (string, error) {
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "libvirt"), nil
 	}
-	cache, err := os.UserCacheDir() // $XDG_CACHE_HOME, else ~/.cache
-	if err != nil {
-		return "", fmt.Errorf("no directory for the session daemon's socket: %w", err)
+	if dir := os.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "libvirt"), nil
 	}
-	return filepath.Join(cache, "libvirt"), nil
+	if dir := inHome(".cache", "libvirt"); dir != "" {
+		return dir, nil
+	}
+	return "", errors.New("no directory for the session daemon's socket: neither XDG_RUNTIME_DIR nor HOME is set to an absolute path")
 }
 
 // dialUnix tries the sockets in their order. The first that accepts wins; when none does,

@@ -88,6 +88,21 @@ type URI struct {
 	NoVerify bool
 }
 
+// Verified says that the peer is the daemon that was meant: its certificate (TLS) or host
+// key (SSH) is checked before a byte of the protocol is sent, or it is on this machine
+// (unix). It is false for TCP, and with no_verify=1. A password may be shown to a
+// verified daemon only.
+func (u *URI) Verified() bool {
+	switch u.Transport {
+	case Unix:
+		return true
+	case TLS, SSH:
+		return !u.NoVerify
+	default:
+		return false
+	}
+}
+
 // ErrURI is returned, wrapped, for a text that is not a usable libvirt URI. The message
 // names the cure and never holds a password.
 var ErrURI = errors.New("invalid libvirt URI")

@@ -188,3 +188,25 @@ func FuzzURI(f *testing.F) {
 		}
 	})
 }
+
+// TestVerified holds which daemons a password may be shown to.
+func TestVerified(t *testing.T) {
+	for uri, want := range map[string]bool{
+		"qemu:///system":                                 true,
+		"qemu://h/system":                                true,
+		"qemu+ssh://h/system":                            true,
+		"qemu+tcp://h/system":                            false,
+		"qemu://h/system?no_verify=1":                    false,
+		"qemu://h/system?no_verify=0":                    true,
+		"qemu+ssh://h/system?no_verify=1":                false,
+		"qemu+ssh://h/system?known_hosts_verify=ignore":  false,
+		"qemu+ssh://h/system?known_hosts_verify=normal":  true,
+		"qemu+libssh2://h/system?no_verify=1&no_tty=1":   false,
+		"qemu+unix:///system?socket=/run/libvirt/x":      true,
+		"qemu+tls://h/system?pkipath=/etc/x&no_verify=1": false,
+	} {
+		if got := mustParse(t, uri).Verified(); got != want {
+			t.Errorf("%s: got %t, want %t", uri, got, want)
+		}
+	}
+}

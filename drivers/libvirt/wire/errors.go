@@ -1,9 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"fmt"
 
+	"github.com/virtcast/virtcast/drivers/libvirt/peertext"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -23,8 +23,8 @@ const (
 	CodeAuthUnavailable int32 = 94
 )
 
-// MaxErrorText is the longest text that is kept of a [RemoteError], in bytes. The
-// protocol allows 4 MiB.
+// MaxErrorText is the longest text that is kept of a [RemoteError], in bytes, the name of
+// its domain included. The protocol allows 4 MiB.
 const MaxErrorText = 1024
 
 // RemoteError is remote_error, the payload of a reply with [StatusError], without the
@@ -39,6 +39,9 @@ type RemoteError struct {
 	Object           *schema.Object
 	Str1, Str2, Str3 string
 	Int1, Int2       int32
+	// Procedure is the call that was refused. It is not part of the structure: who reads
+	// a reply may set it.
+	Procedure int32
 }
 
 // Error returns "message (code N)".
@@ -50,33 +53,31 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("%s (code %d)", message, e.Code)
 }
 
-// RemoteError reads a remote_error, and cuts its texts at [MaxErrorText]. What follows
-// int2 (the network) is not read.
+// RemoteError reads a remote_error. Its texts become single lines of at most
+// [MaxErrorText] bytes, since they are written to logs and terminals. What follows int2
+// (the network) is not read.
 func (d *Decoder) RemoteError() *RemoteError {
 	e := &RemoteError{Code: d.Int32(), Domain: d.Int32()}
 	e.Message = d.optionalText()
 	e.Level = d.Int32()
 	if d.Bool() {
-		object := d.Domain()
-		e.Object = &object
+		name := d.Bytes()
+		if len(name) > MaxErrorText {
+			name = []byte(peertext.Line(name, MaxErrorText))
+		}
+		e.Object = &schema.Object{Name: string(name), UUID: d.UUID(), ID: d.Int32()}
 	}
 	e.Str1, e.Str2, e.Str3 = d.optionalText(), d.optionalText(), d.optionalText()
 	e.Int1, e.Int2 = d.Int32(), d.Int32()
 	return e
 }
 
-// optionalText reads an optional string and cuts it at [MaxErrorText]: it is written to
-// logs.
+// optionalText reads an optional string for an error message.
 func (d *Decoder) optionalText() string {
 	if !d.Bool() {
 		return ""
 	}
-	b := d.Bytes()
-	if len(b) <= MaxErrorText {
-		return string(b)
-	}
-	const mark = "…"
-	return string(bytes.ToValidUTF8(b[:MaxErrorText-len(mark)], nil)) + mark
+	return peertext.Line(d.Bytes(), MaxErrorText)
 }
 
 // RemoteError appends a remote_error that names no network. Empty strings are sent as

@@ -94,12 +94,11 @@ var ErrFrameLength = errors.New("frame length out of range")
 
 const (
 	initialBuffer = 4 << 10
-	// growStep bounds how much a length word alone can make us allocate: the buffer grows
-	// as bytes really arrive.
-	growStep = 256 << 10
 	// keepBuffer is the most that is kept after a large frame, so that an idle connection
 	// stays small.
 	keepBuffer = 8 << 10
+	// largeBuffer is the most that is kept while smaller frames follow without a pause.
+	largeBuffer = 256 << 10
 )
 
 // Reader splits a byte stream into frames. It reads as much as the stream has ready, so
@@ -115,13 +114,21 @@ func NewReader(src io.Reader) *Reader { return &Reader{src: src} }
 
 // Next blocks until a frame is there and returns it. The payload is valid until the next
 // call. The error is io.EOF at the end between frames, io.ErrUnexpectedEOF inside one,
-// [ErrFrameLength], or the stream's own.
+// [ErrFrameLength], or the stream's own. Where the bytes show what the peer speaks
+// instead of libvirt's protocol, a [*ForeignError] wraps ErrFrameLength.
+//
+// Whatever pieces it comes in, a frame costs at most 3 times its size in allocations. A
+// length word alone costs nothing: where fewer bytes come, it is at most 4 times those,
+// and 4 KiB.
 func (r *Reader) Next() (Header, []byte, error) {
 	if err := r.fill(LengthSize); err != nil {
 		return Header{}, nil, err
 	}
 	length := int64(binary.BigEndian.Uint32(r.buf[r.start:]))
 	if length < minFrame || length > MaxFrame {
+		if foreign := recognise(r.buf[r.start:r.end]); foreign != nil {
+			return Header{}, nil, foreign
+		}
 		return Header{}, nil, fmt.Errorf("%w: %d bytes, want %d to %d", ErrFrameLength, length, minFrame, MaxFrame)
 	}
 	if err := r.fill(int(length)); err != nil {
@@ -163,28 +170,26 @@ func (r *Reader) fill(n int) error {
 }
 
 // makeRoom leaves free space behind r.end, by moving what is unread to the front and by
-// growing towards n bytes.
+// growing towards n bytes. The buffer doubles when it is full, so it is never larger than
+// twice what was read, and all buffers together are less than three times the frame.
 func (r *Reader) makeRoom(n int) {
 	unread := r.end - r.start
-	if unread == 0 && len(r.buf) > keepBuffer && n <= keepBuffer {
-		r.buf, r.start, r.end = nil, 0, 0
-	}
 	size := len(r.buf)
 	switch {
-	case size == 0:
-		size = initialBuffer
 	case unread == size:
-		size += min(size, growStep)
-	case r.end == size && r.start == 0:
-		size += min(size, growStep)
+		size = max(initialBuffer, min(2*size, n))
+	case unread == 0 && size > keepBuffer && n <= keepBuffer:
+		size = initialBuffer
+	case unread <= keepBuffer && size > largeBuffer && n <= largeBuffer:
+		size = max(initialBuffer, 2*unread)
 	}
 	if size != len(r.buf) {
-		grown := make([]byte, size)
-		copy(grown, r.buf[r.start:r.end])
-		r.buf, r.start, r.end = grown, 0, unread
+		resized := make([]byte, size)
+		copy(resized, r.buf[r.start:r.end])
+		r.buf, r.start, r.end = resized, 0, unread
 		return
 	}
-	if r.start > 0 && (unread == 0 || r.end == len(r.buf)) {
+	if r.start > 0 && (unread == 0 || r.end == size) {
 		copy(r.buf, r.buf[r.start:r.end])
 		r.start, r.end = 0, unread
 	}

@@ -140,7 +140,7 @@ func TestReaderErrors(t *testing.T) {
 			if _, _, err := r.Next(); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
-			if len(r.buf) > growStep {
+			if len(r.buf) > initialBuffer {
 				t.Errorf("%d bytes were allocated for a stream of %d", len(r.buf), len(tt.stream))
 			}
 		})

@@ -59,8 +59,8 @@ func (d *Decoder) TypedParam() TypedParam {
 
 // TypedParams reads an array of at most limit typed parameters.
 func (d *Decoder) TypedParams(limit int) []TypedParam {
-	n := d.Count(limit, 12)
-	params := make([]TypedParam, 0, min(n, 64))
+	n := d.Count(limit, 12) // so n is no more than the payload can hold
+	params := make([]TypedParam, 0, n)
 	for range n {
 		p := d.TypedParam()
 		if d.err != nil {

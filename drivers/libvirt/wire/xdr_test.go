@@ -45,8 +45,8 @@ func TestRoundTrips(t *testing.T) {
 			func(d *Decoder) any { e := d.RemoteError(); d.Bool(); return e },
 		},
 		{
-			"full error", &RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4},
-			func(e *Encoder) { e.RemoteError(&RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4}) },
+			"full error", &RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4, 0},
+			func(e *Encoder) { e.RemoteError(&RemoteError{1, 2, "m", 3, &domain, "a", "b", "c", -1, 4, 0}) },
 			func(d *Decoder) any { e := d.RemoteError(); d.Bool(); return e },
 		},
 	}

@@ -21,6 +21,7 @@ func live(t *testing.T, flavor Flavor, opts ScenarioOptions) (events []wire.Life
 		done := make(chan error, 1)
 		go func() {
 			err := s.Scenario(t.Context(), opts)
+			synctest.Wait() // Close cuts off what is not written yet.
 			s.Close()
 			done <- err
 		}()

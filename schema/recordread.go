@@ -81,7 +81,8 @@ func (p *recordParser) parse(b []byte, e *Event) {
 	default:
 		e.Synthetic = head[1]&recordSynthetic != 0
 		p.parseHead(e)
-		for p.parseSection(e) { //nolint:revive // each call reads one section
+		for more := true; more; {
+			more = p.parseSection(e)
 		}
 		switch {
 		case p.passes:
@@ -107,7 +108,7 @@ func (p *recordParser) parseHead(e *Event) {
 // parseSection reads a section, and reports whether there is another one to be read.
 func (p *recordParser) parseSection(e *Event) bool {
 	head := p.take(1)
-	if head == nil || head[0] == sectionEnd {
+	if len(head) == 0 || head[0] == sectionEnd {
 		return false
 	}
 	content := recordReader{rest: p.bytes()}

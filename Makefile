@@ -12,7 +12,7 @@ SOAKTIME    ?= 5m
 # Where make test keeps the output of every test.
 TESTLOG     ?= .cache/test.log
 # Two packages at a time suit two cores and the daemons that tests start.
-TESTFLAGS   ?= -race -p 2 -timeout 10m
+TESTFLAGS   ?= -race -p 2 -timeout 20m
 
 # A last line for testreport where go test failed: its output may end without a failure, if
 # it was killed.
@@ -48,7 +48,7 @@ test: setup vet ## all that must pass: vet, tests with the race detector, static
 	scenarios=$$($(GO) list ./... | grep '/e2e$$' || true); \
 	{ \
 		$(GO) test -json $(TESTFLAGS) $$units || $(FAILED); \
-		if [[ -n $$scenarios ]]; then $(GO) test -json -count=1 -timeout 10m $$scenarios || $(FAILED); fi; \
+		if [[ -n $$scenarios ]]; then $(GO) test -json -count=1 -timeout 20m $$scenarios || $(FAILED); fi; \
 	} | $(GO) run ./e2e/testreport -log $(TESTLOG)
 
 lint: ## golangci-lint, strict (compiles the linter on first use)

@@ -76,7 +76,10 @@ func crashChild(ctx context.Context, dir string) error {
 // and declares nothing as lost. Only the sink may get an event again, with the id that it
 // had.
 func TestHistoryResumesAfterKills(t *testing.T) {
-	const kills = 60
+	kills := 60
+	if testing.Short() {
+		kills = 10
+	}
 	dir := t.TempDir()
 	hypervisor := crashHistory(dir)
 	numbers, stop := liveHistory(t, hypervisor)

@@ -209,6 +209,9 @@ func isPoisonous(err error) bool {
 
 // TestKgoConformance: a sink on franz-go's producer passes the suite.
 func TestKgoConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out of make quick: it takes 20 seconds")
+	}
 	sinktest.Run(t, sinktest.Harness{New: func(t *testing.T) sinktest.Fixture {
 		c := startCluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "65536"}))
 		f := c.fixture(c.config(), func(t *testing.T, cfg Config) connector {

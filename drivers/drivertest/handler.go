@@ -2,6 +2,7 @@ package drivertest
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ func (h *handler) take(delivered drivers.Batch) {
 	batch := delivered.Observations
 	concurrent := h.inside.Add(1) != 1
 	defer h.inside.Add(-1)
+	runtime.Gosched() // Let a second caller in, if there is one.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if concurrent {

@@ -1,10 +1,6 @@
 package bridge
 
-import (
-	"errors"
-
-	"github.com/virtcast/virtcast/schema"
-)
+import "github.com/virtcast/virtcast/schema"
 
 // entry is what a pump knows of an event beside the event itself.
 type entry struct {
@@ -31,10 +27,4 @@ const (
 type undelivered struct {
 	entry
 	event schema.Event
-}
-
-// isPermanent reports whether err says that no retry can cure it.
-func isPermanent(err error) bool {
-	var p interface{ Permanent() bool }
-	return errors.As(err, &p) && p.Permanent()
 }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 
+	"github.com/virtcast/virtcast/internal/fault"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -85,7 +86,7 @@ func (r *round) set(i int, err error) *entry {
 	switch {
 	case err == nil:
 		en.result = acknowledged
-	case isPermanent(err):
+	case fault.IsPermanent(err):
 		en.result, en.reason = refused, err
 	default:
 		return nil

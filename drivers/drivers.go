@@ -2,9 +2,9 @@ package drivers
 
 import (
 	"context"
-	"errors"
 	"time"
 
+	"github.com/virtcast/virtcast/internal/fault"
 	"github.com/virtcast/virtcast/schema"
 )
 
@@ -106,7 +106,4 @@ type Session interface {
 
 // Permanent reports whether an error of [Missing] is permanent: whether it, or an error
 // that it wraps, has a method Permanent() bool that returns true.
-func Permanent(err error) bool {
-	var permanent interface{ Permanent() bool }
-	return errors.As(err, &permanent) && permanent.Permanent()
-}
+func Permanent(err error) bool { return fault.IsPermanent(err) }
